@@ -1,0 +1,1 @@
+"""A trained run becomes a verified ONNX file."""

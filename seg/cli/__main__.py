@@ -1,0 +1,5 @@
+"""`python -m seg.cli`."""
+
+from seg.cli import main
+
+main()

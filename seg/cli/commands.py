@@ -1,0 +1,9 @@
+"""The list of commands: one module a command, registered here."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add every command to the app."""

@@ -1,0 +1,199 @@
+"""The schema of a run: one short YAML under `configs/train`, strict, with `key=value` overrides on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from seg.errors import SegError
+from seg.strict import Strict, parse, read_yaml
+
+Positive = Annotated[int, Field(ge=1)]
+Size = tuple[Positive, Positive]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class DataSource(Strict):
+    """What every data source has: how its labels are read, how often it is drawn from, how much of it is used.
+
+    `weight` is the share of samples in training relative to the other sources (None: by size); `limit` keeps the first
+    so many frames.
+    """
+
+    labels: str | None = None
+    weight: Annotated[float, Field(gt=0)] | None = None
+    limit: Positive | None = None
+
+
+class PublishedData(DataSource):
+    """A data set in the folder layout in which it is published; `root` may hold `${SEG_DATA}`."""
+
+    kind: Literal["cityscapes", "camvid", "carla", "comma10k", "bdd100k", "mapillary"]
+    root: str
+    split: str
+
+
+class FolderData(DataSource):
+    """Any folder of pictures and label pictures.
+
+    `images` and `masks` are patterns with one `{name}` each (`images/{name}.jpg`, `labels/{name}.png`; the name may
+    contain `/`); `split_file` lists the names to use, one a line; `labels` must be given.
+    """
+
+    kind: Literal["folder"]
+    root: str
+    images: str
+    masks: str
+    split_file: str | None = None
+    labels: str
+
+    @model_validator(mode="after")
+    def _patterns_hold_one_name(self) -> FolderData:
+        for key in ("images", "masks"):
+            if getattr(self, key).count("{name}") != 1:
+                raise ValueError(f"{key} must contain {{name}} exactly once")
+        return self
+
+
+class SyntheticData(DataSource):
+    """Procedural scenes `first`..`first + count - 1` of a seed, at `size` (height, width); rendered when read."""
+
+    kind: Literal["synthetic"]
+    count: Positive
+    first: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+    size: Size = (256, 512)
+
+
+AnyData = Annotated[PublishedData | FolderData | SyntheticData, Field(discriminator="kind")]
+
+
+class DataConfig(Strict):
+    """The frames to train on and to report on."""
+
+    train: tuple[AnyData, ...] = Field(min_length=1)
+    val: tuple[AnyData, ...] = Field(min_length=1)
+
+
+class ModelConfig(Strict):
+    """`SegmentationAutoencoder`: names are those of segmentation-models-pytorch (`tu-` for timm's encoders)."""
+
+    encoder: str = "tu-mobilenetv4_conv_small"
+    encoder_weights: str | None = None
+    decoder: Literal["unet", "fpn", "linknet", "deeplabv3plus", "segformer"] = "unet"
+    decoder_options: dict[str, Any] = {}
+    encoder_options: dict[str, Any] = {}
+    code_channels: Positive = 128
+    reconstruction: bool = False
+
+
+class AugmentConfig(Strict):
+    """Random geometry and colour. `scale` is relative to `crop / frame` filling; `crop` is (height, width)."""
+
+    crop: Size
+    scale: tuple[float, float] = (0.6, 1.8)
+    rotate: Annotated[float, Field(ge=0, le=45)] = 3.0
+    flip: Fraction = 0.5
+    color: Fraction = 0.8
+    blur: Fraction = 0.2
+    noise: Fraction = 0.2
+    weather: Fraction = 0.1
+
+
+class LossConfig(Strict):
+    """Set cross-entropy plus optional region losses; `class_weights` from the measured shares of pixels.
+
+    `weight_power` p: a class's weight is share^-p, scaled to a mean of 1 over pixels; 0 for equal weights.
+    """
+
+    weight_power: Fraction = 0.5
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dice: Annotated[float, Field(ge=0)] = 0.0
+    lovasz: Annotated[float, Field(ge=0)] = 0.0
+
+
+class OptimizerConfig(Strict):
+    """AdamW and its schedule; gradients are clipped to a global norm of `clip`."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["onecycle", "poly"] = "onecycle"
+    warmup: Fraction = 0.1
+    clip: Annotated[float, Field(gt=0)] = 5.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+
+class RunConfig(Strict):
+    """One training run, whole. `ontology` names the classes; `epochs` may be fractional lengths through `epoch_size`."""
+
+    ontology: str = "drive"
+    seed: int = 0
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: Positive = 40
+    epoch_size: Positive | None = None
+    batch_size: Positive = 8
+    accumulate: Positive = 1
+    workers: Annotated[int, Field(ge=0)] = 2
+    device: str = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    checkpoint_every: Positive = 200
+    val_every: Positive = 1
+    val_size: Size | None = None
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> RunConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        return self
+
+
+def load_run_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read a run's YAML and apply `a.b.c=value` overrides (values in YAML; list items by number, `data.train.0.root=x`).
+
+    Raises:
+        SegError: naming the key that is unknown or ill-typed, with the nearest known key.
+    """
+    data = read_yaml(path)
+    for override in overrides or []:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise SegError(f"override {override!r}: expected key=value, as in optimizer.lr=0.001")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SegError(f"override {override!r}: the value is not valid YAML") from None
+        _assign(data, key.split("."), value, override)
+    return parse(RunConfig, data, path)
+
+
+def _assign(node: Any, keys: list[str], value: object, override: str) -> None:
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise SegError(f"override {override!r}: {key!r} is not a position in a list of {len(node)}")
+            if last:
+                node[int(key)] = value
+            else:
+                node = node[int(key)]
+        elif isinstance(node, dict):
+            if last:
+                node[key] = value
+            else:
+                node = node.setdefault(key, {})
+        else:
+            raise SegError(f"override {override!r}: {'.'.join(keys[:depth])} has no keys below it")
+
+
+def dump_yaml(config: Strict) -> str:
+    """A config as YAML that `load_run_config` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,1 @@
+"""Data sets: readers of published layouts, synthetic scenes, the audit."""

@@ -1,0 +1,57 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seg.errors import SegError
+
+
+def claim(path: Path, *, overwrite: bool) -> None:
+    """Check, before any work starts, that `path` may be written.
+
+    Raises:
+        SegError: if it exists and `overwrite` is false, if it is a folder, or if its folder cannot be made or written.
+    """
+    if path.is_dir():
+        raise SegError(f"{path}: is a folder, expected a file name")
+    if path.exists() and not overwrite:
+        raise SegError(f"{path}: exists already; give --overwrite to replace it, or another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from None
+    if not os.access(path.parent, os.W_OK):
+        raise SegError(f"{path.parent}: not writable; choose another folder")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` (same suffix) that takes its name when the block ends without an error.
+
+    The data reach the disk before the name changes, so that a crash leaves the old file or the new, never a part.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,107 @@
+"""The deploy contract (contract 6): what `export` writes into an ONNX file and `infer` reads out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from seg.classes import ClassInfo, Ontology
+from seg.errors import SegError
+from seg.strict import Strict
+
+METADATA_KEY = "segmentation_autoencoder.spec"
+"""The key of the ONNX file's metadata that holds the contract, as JSON."""
+
+Profile = Literal["frame", "logits", "argmax"]
+
+
+class TensorSpec(Strict):
+    """One input or output of the graph: its name, dtype, axes and meaning. Axes are sizes, or names where dynamic."""
+
+    name: str
+    dtype: Literal["uint8", "int64", "float32"]
+    layout: Literal["NHWC", "NCHW", "NHW", "N"]
+    shape: tuple[int | str, ...]
+    meaning: str
+
+
+class SizePolicy(Strict):
+    """Which frame sizes the graph takes.
+
+    `fixed`: exactly height x width; `infer` stretches other frames, bilinear, and answers at their own size by nearest
+    neighbour. `dynamic`: any size; height and width are then the size it was trained and checked at.
+    """
+
+    kind: Literal["fixed", "dynamic"]
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+
+
+class TrainingRecord(Strict):
+    """What the weights were made from. Hashes are hex SHA-256."""
+
+    run: str
+    data: tuple[str, ...]
+    data_hash: str
+    config_hash: str
+    weights_hash: str
+    steps: int
+
+
+class MetricRecord(Strict):
+    """Figures from the run's validation; `protocol` says what exactly was measured."""
+
+    protocol: str
+    mean_iou: float | None
+    iou: dict[str, float | None]
+
+
+class ModelSpec(Strict):
+    """Everything a program needs to run the network and to read its answers."""
+
+    version: Literal[1] = 1
+    name: str
+    profile: Profile
+    ontology: str
+    classes: tuple[ClassInfo, ...]
+    color_order: Literal["RGB"] = "RGB"
+    value_range: tuple[float, float]
+    normalization: Literal["in graph"] = "in graph"
+    size: SizePolicy
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    network: dict[str, str]
+    training: TrainingRecord
+    metrics: MetricRecord | None
+    versions: dict[str, str]
+    licence: str
+
+    def as_ontology(self) -> Ontology:
+        """The classes as an ontology."""
+        return Ontology(name=self.ontology, classes=self.classes)
+
+    def to_metadata(self) -> dict[str, str]:
+        """The entries for an ONNX file's `metadata_props`."""
+        return {METADATA_KEY: self.model_dump_json()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], source: str) -> ModelSpec:
+        """Read the contract from an ONNX file's metadata.
+
+        Raises:
+            SegError: where `source` carries none, or one that this version does not understand.
+        """
+        if METADATA_KEY not in metadata:
+            raise SegError(
+                f"{source}: not a model of this project (no {METADATA_KEY!r} in its metadata); make one with `seg export`"
+            )
+        try:
+            return cls.model_validate_json(metadata[METADATA_KEY])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SegError(
+                f"{source}: its deploy contract cannot be read ({where}: {first['msg']}); export it again"
+            ) from None

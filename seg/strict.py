@@ -1,0 +1,91 @@
+"""Strict parsing: an unknown or ill-typed key is an error that names the key and suggests the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seg.errors import SegError
+
+
+class Strict(BaseModel):
+    """Base of every config and contract: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], data: object, where: str | Path) -> Model:
+    """Validate `data` as a `model`.
+
+    Raises:
+        SegError: naming `where`, the key, what was expected and what came; for an unknown key, the nearest known one.
+    """
+    if not isinstance(data, dict):
+        raise SegError(f"{where}: expected a mapping of keys, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SegError(f"{where}: " + "; ".join(_explain(model, item) for item in error.errors())) from None
+
+
+def read_yaml(path: Path) -> object:
+    """The document in a YAML file; SegError if it is missing or is not YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SegError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SegError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise SegError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A half-sentence that suggests the known word closest to `word`, or lists them all."""
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(sorted(known))}"
+
+
+def _explain(model: type[BaseModel], error: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {nearest(location[-1], _keys_at(model, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"missing key {key!r}"
+    got = error.get("input")
+    return f"{key or 'value'}: {error['msg'].removeprefix('Value error, ')} (got {got!r})"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The keys that are allowed at `location`, walking through lists, optionals and tagged unions."""
+    candidates: list[Any] = [model]
+    for part in location:
+        following: list[Any] = []
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel) and part in candidate.model_fields:
+                following += _models_in(candidate.model_fields[str(part)].annotation)
+        # a list index or a union's tag stands in the location without being a field: stay where we are,
+        # narrowed to the union member that carries the tag
+        tagged = [c for c in candidates if _has_tag(c, part)]
+        candidates = following or tagged or candidates
+    return sorted({key for c in candidates for key in c.model_fields})
+
+
+def _has_tag(model: type[BaseModel], tag: str | int) -> bool:
+    return any(tag in typing.get_args(field.annotation) for field in model.model_fields.values())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]

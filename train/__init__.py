@@ -1,0 +1,1 @@
+"""Learning: augmentation, batches, supervised training, evaluation and reports."""
