@@ -1,0 +1,56 @@
+"""A reader of any folder of pictures and label pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seg.classes import Ontology
+from seg.config import FolderData
+from seg.data.base import FileReader
+from seg.data.published import read_names
+from seg.errors import SegError
+from seg.labels import load_label_set
+from seg.paths import expand
+
+
+class FolderReader(FileReader):
+    """Pictures and labels found by a pattern each, all of them or those that a split file names.
+
+    Raises:
+        SegError: if the root or the split file is missing, no picture or no label fits its pattern, or the split file
+            names a frame that is not there.
+    """
+
+    def __init__(self, source: FolderData, ontology: Ontology) -> None:
+        root = expand(source.root)
+        if not root.is_dir():
+            raise SegError(f"folder: no folder {root}; set `root` to the folder that `images` and `masks` start from")
+        frames, labels = _match(root, source.images), _match(root, source.masks)
+        for pattern, found in ((source.images, frames), (source.masks, labels)):
+            if not found:
+                raise SegError(f"folder: no file fits {root / pattern}; expected {{name}} to stand for each name")
+        if source.split_file is not None:
+            split_file = root / expand(source.split_file)  # an absolute one stays as it is
+            names = list(dict.fromkeys(read_names(split_file)))
+            absent = [name for name in names if name not in frames]
+            if absent:
+                raise SegError(
+                    f"{split_file}: names {len(absent)} frames that do not fit {root / source.images}: "
+                    f"{', '.join(absent[:3])}"
+                )
+            frames = {name: frames[name] for name in names}
+            labels = {name: labels[name] for name in names if name in labels}
+        label_set = load_label_set(source.labels, ontology)
+        super().__init__(f"folder/{root.name}", label_set, frames, labels, limit=source.limit)
+
+
+def _match(root: Path, pattern: str) -> dict[str, Path]:
+    """The files that fit `pattern`, by what stands for `{name}`, which may contain `/`."""
+    before, after = pattern.split("{name}")
+    found = {}
+    for path in sorted((root / before).parent.rglob("*") if "/" in before else root.rglob("*")):
+        text = path.relative_to(root).as_posix()
+        name = text[len(before) : len(text) - len(after)]
+        if text == before + name + after and name and path.is_file() and not path.name.startswith("."):
+            found[name] = path
+    return found

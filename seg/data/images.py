@@ -1,0 +1,74 @@
+"""Reading pictures and label pictures from files, exactly: no label is ever turned into a colour or rounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from seg.errors import SegError
+
+
+def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
+    """A picture file (PNG, JPEG...) as uint8 RGB of shape (H, W, 3).
+
+    Grey is repeated in three channels, 16 bits keep their upper 8, alpha is dropped, palettes are looked up. The
+    orientation in EXIF is left aside, because label pictures are drawn on the pixels as stored.
+
+    Raises:
+        SegError: naming the file, if it is missing, is no picture or is truncated.
+    """
+    with _open(path) as picture:
+        if picture.mode.startswith("I"):  # 16-bit grey; Pillow itself keeps the upper 8 bits of 16-bit colour
+            grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.array(picture.convert("RGB"))
+
+
+def read_label(path: Path) -> npt.NDArray[np.integer]:
+    """A label picture's ids as stored, uint8 or uint16 of shape (H, W): a palette picture gives its indices.
+
+    A colour picture gives uint8 RGB of shape (H, W, 3), for label sets that are keyed by colour.
+
+    Raises:
+        SegError: naming the file, if it is missing, is no picture, is truncated, or stores labels with loss (JPEG).
+    """
+    with _open(path) as picture:
+        if picture.format == "JPEG":
+            raise SegError(f"{path}: a JPEG cannot hold labels (its values are rounded); expected a PNG")
+        if picture.mode in {"L", "P"}:
+            return np.array(picture)
+        if picture.mode == "1":
+            return np.array(picture).astype(np.uint8)
+        if picture.mode.startswith("I"):
+            return np.array(picture).astype(np.uint16)
+        if picture.mode in {"LA", "PA"}:
+            return np.array(picture)[..., 0]
+        return np.array(picture.convert("RGB"))
+
+
+def read_color_label(path: Path) -> npt.NDArray[np.uint8]:
+    """A label picture's colours, uint8 RGB of shape (H, W, 3); a palette is looked up.
+
+    Raises:
+        SegError: as `read_label`.
+    """
+    with _open(path) as picture:
+        if picture.format == "JPEG":
+            raise SegError(f"{path}: a JPEG cannot hold labels (its values are rounded); expected a PNG")
+        return np.array(picture.convert("RGB"))
+
+
+def _open(path: Path) -> Image.Image:
+    """The decoded picture (decoding, not only the header, so that a truncated file is found here)."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError:
+        raise SegError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).replace(str(path), "").strip() or type(error).__name__
+        raise SegError(f"{path}: cannot be read as a picture ({reason}); expected a whole PNG or JPEG") from None
