@@ -40,4 +40,4 @@ class SyntheticReader(Reader):
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer]]:
         """Picture and label ids, rendered together."""
-        return self._scenes[self._first + index]
+        return self._scenes.frame(self._first + index)
