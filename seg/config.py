@@ -107,12 +107,14 @@ class LossConfig(Strict):
     """Set cross-entropy plus optional region losses; `class_weights` from the measured shares of pixels.
 
     `weight_power` p: a class's weight is share^-p, scaled to a mean of 1 over pixels; 0 for equal weights.
+    `reconstruction` weighs the squared error of the frame in [0, 1], where the network has a reconstruction decoder.
     """
 
     weight_power: Fraction = 0.5
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dice: Annotated[float, Field(ge=0)] = 0.0
     lovasz: Annotated[float, Field(ge=0)] = 0.0
+    reconstruction: Annotated[float, Field(gt=0)] = 1.0
 
 
 class OptimizerConfig(Strict):
@@ -127,11 +129,19 @@ class OptimizerConfig(Strict):
 
 
 class RunConfig(Strict):
-    """One training run, whole. `ontology` names the classes; `epochs` may be fractional lengths through `epoch_size`."""
+    """One training run, whole.
+
+    `ontology` names the classes. `init` is a run or checkpoint whose weights to start from. An epoch is `epoch_size`
+    samples (default: as many as there are). `batch_size` is of one process, split into `accumulate` parts. `device` is
+    `auto`, `cpu` or `cuda`. A checkpoint is written every `checkpoint_every` steps and after each validation, which
+    comes every `val_every` epochs, at `val_size` (height, width; default: each frame's own). Class weights are measured
+    on `weight_frames` frames.
+    """
 
     ontology: str = "drive"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig
+    init: str | None = None
     model: ModelConfig = ModelConfig()
     augment: AugmentConfig
     loss: LossConfig = LossConfig()
@@ -148,6 +158,7 @@ class RunConfig(Strict):
     checkpoint_every: Positive = 200
     val_every: Positive = 1
     val_size: Size | None = None
+    weight_frames: Positive = 500
 
     @model_validator(mode="after")
     def _batch_divides(self) -> RunConfig:

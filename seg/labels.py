@@ -77,7 +77,7 @@ class LabelSet:
                 f"label set {self.name!r} does not map {missing[:5]}; add them to configs/labels/{self.name}.yaml"
             )
         by_name = {raw_name: self.members[label] for label, raw_name in self.raw.items()}
-        raw: dict[int | str, str] = {**names}
+        raw: dict[int | str, str] = {label: raw_name for label, raw_name in names.items()}  # noqa: C416 (mypy: int is invariant)
         return LabelSet(self.name, self.ontology, "id", raw, by_name)
 
 
@@ -160,6 +160,12 @@ class LabelSpace:
         for row, members in enumerate(self.sets):
             table[row, list(members)] = True
         return table
+
+    @cached_property
+    def palette_S3(self) -> npt.NDArray[np.uint8]:
+        """The colour of each label value, uint8 RGB; a larger set's is the mean of its members'."""
+        colors = self.ontology.palette_C3.astype(np.float64)
+        return np.array([colors[sorted(members)].mean(0) for members in self.sets]).astype(np.uint8)
 
     def name(self, value: int) -> str:
         """A readable name of a label value: `lane`, `road|lane` or `ignore`."""

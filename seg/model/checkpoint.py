@@ -1,0 +1,159 @@
+"""Checkpoints: tensors in safetensors, everything else in readable JSON beside them; no pickle is ever loaded.
+
+A checkpoint is a folder: `weights.safetensors` (the network to use) and `meta.json`; a resumable one has the
+trainer's tensors beside them. A folder is filled under a temporary name, so that under its own name it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seg.classes import Ontology
+from seg.config import RunConfig
+from seg.errors import SegError
+from seg.metrics import Report
+from seg.model.network import SegmentationAutoencoder, build_network
+from seg.strict import Strict, parse
+
+WEIGHTS = "weights.safetensors"
+META = "meta.json"
+
+
+class CheckpointMeta(Strict):
+    """What a checkpoint's tensors mean.
+
+    `steps` were trained; `report` is the last validation, whose frames were of `size` (height, width; the largest).
+    `data_hash` is over the training items' names and file sizes. `config_hash` is of the resolved config.
+    """
+
+    version: int = 1
+    run: str
+    ontology: Ontology
+    config: RunConfig
+    steps: int = Field(ge=0)
+    size: tuple[int, int]
+    data: tuple[str, ...]
+    data_hash: str
+    config_hash: str
+    versions: dict[str, str]
+    report: Report | None = None
+
+
+def save_checkpoint(folder: Path, meta: CheckpointMeta, tensors: dict[str, dict[str, Tensor]], state: object = None) -> None:
+    """Write a checkpoint; a kill at any moment leaves the old one or the new one, whole.
+
+    Args:
+        folder: where; replaced if it exists.
+        meta: what the tensors mean.
+        tensors: file stem -> named tensors; must contain `weights`.
+        state: whatever else a resuming trainer needs, as JSON.
+    """
+    assert "weights" in tensors
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        for stem, named in tensors.items():
+            contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+            save_file(contiguous, new / f"{stem}.safetensors")
+        (new / META).write_text(meta.model_dump_json(indent=1), encoding="utf-8")
+        if state is not None:
+            (new / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for file in new.iterdir():
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    # a folder cannot replace another in one step: between the two renames `find_checkpoint` still finds the old one
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def find_checkpoint(path: Path, prefer: str = "best") -> Path:
+    """The checkpoint folder that `path` means: itself, or a run's `checkpoints/best` (or `last`).
+
+    Raises:
+        SegError: if there is none.
+    """
+    if not path.exists():
+        raise SegError(f"{path}: no such run or checkpoint")
+    names = (prefer, "last", "best")
+    places = [path.parent / f".{path.name}.old"] + [
+        path / "checkpoints" / name for each in names for name in (each, f".{each}.old")
+    ]
+    for place in (path, *places):
+        if (place / META).is_file():
+            return place
+    raise SegError(f"{path}: holds no checkpoint (no {META} in it or in its checkpoints/); give a folder made by `seg train`")
+
+
+def load_meta(folder: Path) -> CheckpointMeta:
+    """The meta of a checkpoint folder; SegError if it is damaged."""
+    try:
+        data = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SegError(f"{folder / META}: cannot be read ({error})") from None
+    return parse(CheckpointMeta, data, folder / META)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a safetensors file; SegError if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise SegError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise SegError(f"{path}: not a readable safetensors file ({error}); it may be cut short") from None
+
+
+def load_network(path: Path, prefer: str = "best") -> tuple[SegmentationAutoencoder, CheckpointMeta]:
+    """The trained network of a run or checkpoint, in evaluation mode on the CPU, with its meta.
+
+    Raises:
+        SegError: for a missing or damaged checkpoint.
+    """
+    folder = find_checkpoint(path, prefer)
+    meta = load_meta(folder)
+    # its weights are about to be replaced: none need be fetched
+    model = meta.config.model.model_copy(update={"encoder_weights": None})
+    network = build_network(len(meta.ontology), model)
+    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
+    return network.eval(), meta
+
+
+def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Put named tensors into a network; SegError naming the first that does not fit."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise SegError(f"{source}: the weights do not fit the network: {lines[min(1, len(lines) - 1)]}") from None
+
+
+def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path) -> None:
+    """Take over the weights of another run (`init` of a config).
+
+    Raises:
+        SegError: if it was trained for other classes, or has another shape.
+    """
+    folder = find_checkpoint(path)
+    meta = load_meta(folder)
+    if meta.ontology.names != ontology.names:
+        raise SegError(
+            f"{path}: was trained for the classes of {meta.ontology.name!r} ({', '.join(meta.ontology.names)}), "
+            f"this run is for {ontology.name!r} ({', '.join(ontology.names)}); give a run of the same ontology"
+        )
+    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))

@@ -1,0 +1,90 @@
+"""Encoders by name, from segmentation-models-pytorch (`tu-` for timm's), with their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from seg.errors import SegError
+from seg.strict import nearest
+
+
+def build_encoder(
+    name: str, *, depth: int = 5, output_stride: int = 32, weights: str | None = None, **options: Any
+) -> nn.Module:
+    """An encoder with `out_channels` (one a stage, stage 0 the frame itself) and `output_stride`.
+
+    Args:
+        name: an encoder of segmentation-models-pytorch, or `tu-NAME` for one of timm's.
+        depth: number of stages, 3 to 5, each half the size of the one before.
+        output_stride: 32, or 16 to dilate the last stage instead of shrinking it.
+        weights: None for random ones, `imagenet` (fetched by the library from its hub), or a .safetensors file.
+        options: passed on to timm for `tu-` encoders.
+
+    Raises:
+        SegError: for an unknown encoder, weights that cannot be fetched, or a file that does not fit.
+    """
+    from_hub = None if weights is None or weights.endswith(".safetensors") else weights
+    if from_hub not in (None, "imagenet"):
+        raise SegError(f"encoder_weights {weights!r}: expected null, 'imagenet' or a path to a .safetensors file")
+    try:
+        encoder = smp.encoders.get_encoder(
+            name, in_channels=3, depth=depth, output_stride=output_stride, weights=from_hub, **options
+        )
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise _encoder_error(name, from_hub, error) from error
+    except OSError as error:  # requests', urllib's and the hub client's errors all derive from it
+        raise _encoder_error(name, from_hub, error) from error
+    except Exception as error:
+        if from_hub is None:
+            raise
+        raise _encoder_error(name, from_hub, error) from error
+    if weights is not None and from_hub is None:
+        _load_local(encoder, Path(weights))
+    return encoder
+
+
+def _encoder_error(name: str, from_hub: str | None, error: Exception) -> SegError:
+    plain = name.removeprefix("tu-")
+    known = smp.encoders.get_encoder_names()
+    if name.startswith("tu-"):
+        import timm
+
+        known = [f"tu-{model}" for model in timm.list_models()]
+        plain = f"tu-{plain.partition('.')[0]}"
+    if plain not in known:
+        return SegError(f"no encoder named {name!r}; {nearest(name, known) if len(known) < 40 else _suggest(name, known)}")
+    if from_hub is not None:
+        return SegError(
+            f"encoder_weights: imagenet: the weights of {name!r} could not be fetched ({type(error).__name__}); "
+            "go on with encoder_weights=null (from scratch) or with a local .safetensors file"
+        )
+    return SegError(f"encoder {name!r}: {error}")
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    suggestion = nearest(name, known)
+    return suggestion if suggestion.startswith("did you mean") else "see segmentation-models-pytorch's list of encoders"
+
+
+def _load_local(encoder: nn.Module, path: Path) -> None:
+    try:
+        state = load_file(path)
+    except FileNotFoundError:
+        raise SegError(f"encoder_weights: {path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise SegError(f"encoder_weights: {path}: not a readable safetensors file ({error})") from None
+    # a checkpoint of ours holds the whole network: take the encoder's part of it
+    prefix = "encoder."
+    if any(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise SegError(f"encoder_weights: {path} does not fit the encoder: {first}") from None

@@ -1,0 +1,38 @@
+"""The reconstruction decoder: from the code alone back to the frame, with no skip connections.
+
+With skips it would copy its input and the code would learn nothing (contract 4 of the design).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ReconstructionDecoder(nn.Module):
+    """Doubles the code's size until it is the frame's: bilinear upsampling and two 3x3 convolutions a step.
+
+    Upsampling rather than transposed convolution leaves no checkerboard (Odena et al., 2016).
+
+    Args:
+        code_channels: K of the code.
+        stride: how many times smaller the code is than the frame; a power of two.
+        width: channels of the first step; halved each step, not below 16.
+    """
+
+    def __init__(self, code_channels: int, stride: int, width: int = 128) -> None:
+        super().__init__()
+        steps: list[nn.Module] = []
+        channels, current = code_channels, width
+        for _ in range(stride.bit_length() - 1):
+            steps.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
+            for _ in range(2):
+                steps += [nn.Conv2d(channels, current, 3, padding=1, bias=False), nn.BatchNorm2d(current), nn.ReLU()]
+                channels = current
+            current = max(16, current // 2)
+        self.steps = nn.Sequential(*steps)
+        self.head = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, code_BKHW: Tensor) -> Tensor:
+        """The frame that the code describes, float RGB in 0..255, (B, 3, H x stride, W x stride)."""
+        return torch.sigmoid(self.head(self.steps(code_BKHW))) * 255.0

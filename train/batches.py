@@ -1,0 +1,94 @@
+"""From samples to tensors: datasets and loaders."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from seg.config import AugmentConfig
+from seg.data.base import LabelledData, Sample
+from train.augment import Augment
+from train.plan import Draw, PlannedBatches
+
+
+class Batch(NamedTuple):
+    """Frames uint8 (B, 3, H, W) in channels-last memory, label values uint8 (B, H, W), and the items they came from."""
+
+    rgb_B3HW: Tensor
+    labels_BHW: Tensor
+    indices: list[int]
+
+
+class TrainingSet(Dataset[tuple[np.ndarray, np.ndarray, int]]):
+    """Augmented samples, addressed by `Draw`: the same draw gives the same pixels, in any process."""
+
+    def __init__(self, data: LabelledData, augment: AugmentConfig) -> None:
+        self.data, self.config = data, augment
+        self._augment: Augment | None = None
+
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, int]:
+        """Frame uint8 (H, W, 3), label uint8 (H, W), item."""
+        if self._augment is None:  # made in the worker, which may have been spawned
+            self._augment = Augment(self.config)
+        sample = self.data.sample(draw.index)
+        frame, label = self._augment(sample.frame_HWC, sample.label_HW, draw.seed)
+        return frame, label, draw.index
+
+
+def collate(items: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
+    """Stack samples; frames keep their HWC memory, which is torch's channels-last."""
+    frames, labels, indices = zip(*items, strict=True)
+    rgb_BHW3 = torch.from_numpy(np.stack(frames))
+    return Batch(rgb_BHW3.permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels)), list(indices))
+
+
+def training_loader(data: LabelledData, augment: AugmentConfig, batches: PlannedBatches, workers: int) -> DataLoader[Batch]:
+    """One pass over `batches`, prepared ahead by `workers` processes."""
+    return DataLoader(
+        TrainingSet(data, augment),  # type: ignore[arg-type]
+        batch_sampler=batches,  # type: ignore[arg-type]
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+class _Samples(Dataset[Sample]):
+    def __init__(self, data: LabelledData) -> None:
+        self.data = data
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.data.sample(index)
+
+
+def samples(data: LabelledData, indices: range, workers: int) -> Iterator[Sample]:
+    """Samples in order as they are, read ahead by `workers` processes."""
+    loader = DataLoader(
+        _Samples(data),
+        sampler=indices,
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+        collate_fn=_unchanged,
+    )
+    yield from loader
+
+
+def _unchanged(sample: Sample) -> Sample:
+    return sample
+
+
+def start_worker(_: int) -> None:
+    """Workers are many: each computes on one thread, and leaves Ctrl-C and SIGTERM to the process that trains."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

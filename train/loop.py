@@ -1,0 +1,216 @@
+"""The training loop: batches in, a run directory out. Any step can be interrupted, killed and resumed exactly.
+
+Everything random at step t is a function of the run's seed and t, and a checkpoint holds all that steps change; so a
+resumed run repeats the uninterrupted one bit for bit on the same kind of machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from seg.config import RunConfig
+from seg.errors import InterruptedRunError, SegError
+from seg.metrics import Report
+from seg.model.network import Output
+from train.batches import Batch, training_loader
+from train.distributed import join, leave
+from train.evaluate import evaluate, network_predictor, predictions
+from train.monitor import Monitor
+from train.plan import PlannedBatches
+from train.run import RunDirectory
+from train.schedule import factor
+from train.setup import Parts, choose_device, prepare, sample_names
+from train.signals import StopRequest, stop_requested
+from train.state import checkpoint_to_resume, set_rate
+
+
+def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
+    """Train as `config` says, into the run directory `root`; the best validation's report.
+
+    Args:
+        config: the run.
+        root: its directory; made if missing.
+        resume: go on where the run there stopped, or start it if it has no checkpoint yet.
+
+    Raises:
+        SegError: for bad data, a run that is there already, a loss that is not finite.
+        InterruptedRunError: on Ctrl-C (130) or SIGTERM (143), after saving.
+    """
+    device = choose_device(config.device)
+    world = join(device)
+    try:
+        if world.size > 1 and device.type == "cuda":
+            device = world.device
+            torch.cuda.set_device(device)
+        run = RunDirectory(root)
+        if world.is_main:
+            run.start(config, resume=resume)
+        world.wait()
+        parts = prepare(config, run, world, device)
+        last = checkpoint_to_resume(run.last)
+        if resume and last is not None:
+            parts.meta = parts.state.load(last)
+        if world.is_main:
+            run.rewind(parts.state.progress.step)
+        with Monitor(parts, run) as monitor, stop_requested() as stop:
+            return _run(parts, run, monitor, stop)
+    finally:
+        leave(world)
+
+
+def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> Report:
+    progress, total = parts.state.progress, parts.total_steps
+    network = _trainable(parts)
+    batches = _batches(parts)
+    rate = factor(parts.config.optimizer, total)
+    while True:
+        if _validation_due(parts):
+            validate(parts, run, monitor, stop)
+        if progress.step >= total:
+            break
+        started = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - started
+        set_rate(parts.state.optimizer, parts.config.optimizer.lr * rate(progress.step))
+        loss = train_step(parts, network, batch)
+        progress.step += 1
+        monitor.step(loss, len(batch.indices) * parts.world.size, waited, time.perf_counter() - started)
+        stopping = stop.agreed(parts.world)
+        if stopping or progress.step % parts.config.checkpoint_every == 0:
+            save_last(parts, run)
+        if stopping:
+            _stop(parts, run, stop)
+    assert parts.meta.report is not None
+    return monitor.finish()
+
+
+def _validation_due(parts: Parts) -> bool:
+    """At the end of every `val_every`-th epoch and of the last, unless a checkpoint says that it is done."""
+    epoch, within = divmod(parts.state.progress.step, parts.plan.steps_per_epoch)
+    return (
+        within == 0
+        and epoch > parts.state.progress.validated
+        and (epoch % parts.config.val_every == 0 or epoch == parts.config.epochs)
+    )
+
+
+def _trainable(parts: Parts) -> Callable[[torch.Tensor], Output]:
+    network: nn.Module = parts.state.network
+    if parts.config.compile:
+        network = torch.compile(network)  # type: ignore[assignment]
+    if parts.world.size > 1:
+        network = DistributedDataParallel(network)
+    return network
+
+
+def _batches(parts: Parts) -> Iterator[Batch]:
+    step, world = parts.state.progress.step, parts.world
+    planned = PlannedBatches(parts.plan, step, parts.total_steps, world.rank, world.size)
+    return iter(training_loader(parts.train, parts.config.augment, planned, parts.config.workers))
+
+
+def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: Batch) -> float:
+    """One optimiser step; the batch's loss over all processes.
+
+    Raises:
+        SegError: naming the batch's files, if the loss or a gradient is not finite; the weights are then unchanged.
+    """
+    config, state, world = parts.config, parts.state, parts.world
+    # dropout depends on the step alone, not on what ran before a resume
+    torch.manual_seed((config.seed * 1_000_003 + state.progress.step) * world.size + world.rank)
+    state.network.train()
+    rgb_B3HW = batch.rgb_B3HW.to(parts.device, non_blocking=True)
+    labels_BHW = batch.labels_BHW.to(parts.device, non_blocking=True)
+    total_weight = world.sum(parts.loss.total_weight(labels_BHW))
+    chunks = list(zip(rgb_B3HW.chunk(config.accumulate), labels_BHW.chunk(config.accumulate), strict=True))
+    losses = []
+    for number, (rgb, labels) in enumerate(chunks):
+        last = number == len(chunks) - 1
+        waiting = isinstance(network, DistributedDataParallel) and not last
+        with network.no_sync() if waiting else nullcontext():  # type: ignore[attr-defined]
+            with autocast(config, parts.device):
+                output = network(rgb)
+            loss = parts.loss(output.logits_BCHW, labels, total_weight)
+            if output.reconstruction_B3HW is not None:
+                error = (output.reconstruction_B3HW.float() - rgb.float()) / 255.0
+                share = len(rgb) / (len(rgb_B3HW) * world.size)
+                loss = loss + config.loss.reconstruction * share * error.square().mean()
+            # DDP averages gradients over processes; our parts add up to the whole batch's loss
+            (loss * world.size).backward()
+        losses.append(loss.detach())
+    own = torch.stack(losses).sum()
+    mean = float(world.sum(own.clone()))
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+    if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(mean))):
+        state.optimizer.zero_grad(set_to_none=True)
+        raise SegError(_not_finite(parts, batch, mean))
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.average.update(state.network, state.progress.step)
+    return mean
+
+
+def _not_finite(parts: Parts, batch: Batch, loss: float) -> str:
+    return (
+        f"the loss is {loss:g} or its gradient is not finite at step {parts.state.progress.step}, on "
+        f"{sample_names(parts.train, batch.indices)}; look at these files, or lower optimizer.lr. "
+        "The last checkpoint is untouched: --resume goes on from it"
+    )
+
+
+def autocast(config: RunConfig, device: torch.device) -> AbstractContextManager[object]:
+    """The configured precision of forward passes."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def validate(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> None:
+    """Evaluate the averaged network, record it, and keep it if it is the best so far. Frames are shared out."""
+    progress, world = parts.state.progress, parts.world
+    predict = network_predictor(
+        parts.state.average.network,  # type: ignore[arg-type]
+        parts.config.val_size,
+        parts.device,
+        autocast(parts.config, parts.device),
+    )
+    shown = monitor.pictures(predict)
+    pairs = predictions(predict, parts.val, range(world.rank, len(parts.val), world.size), parts.config.workers)
+    confusion = evaluate(monitor.validating(pairs, stop), parts.val)
+    if stop.agreed(world):  # half a validation says nothing: it is done again on resume
+        save_last(parts, run)
+        _stop(parts, run, stop)
+    world.sum(torch.from_numpy(confusion.counts_SC))
+    report = confusion.report(parts.val.label_sets)
+    progress.validated = progress.step // parts.plan.steps_per_epoch
+    parts.meta = parts.meta.model_copy(update={"report": report, "steps": progress.step})
+    mean_iou = -1.0 if report.mean_iou is None else report.mean_iou
+    if better := mean_iou > progress.best or progress.best_epoch == 0:
+        progress.best, progress.best_epoch = mean_iou, progress.validated
+    if world.is_main:
+        if better:
+            parts.state.save_weights(run.best, parts.meta)
+        monitor.validated(report, shown, better=better)
+    save_last(parts, run)
+
+
+def save_last(parts: Parts, run: RunDirectory) -> None:
+    """Write the checkpoint to resume from."""
+    if parts.world.is_main:
+        meta = parts.meta.model_copy(update={"steps": parts.state.progress.step})
+        parts.state.save(run.last, meta)
+
+
+def _stop(parts: Parts, run: RunDirectory, stop: StopRequest) -> None:
+    parts.world.wait()
+    raise InterruptedRunError(
+        f"stopped at step {parts.state.progress.step} of {parts.total_steps}; saved {run.last}; go on with --resume",
+        stop.exit_code,
+    )
+
+

@@ -1,0 +1,127 @@
+"""The run directory (contract 8): everything about one run, in one folder, remade from its config and data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seg.config import RunConfig, dump_yaml, load_run_config
+from seg.data.base import LabelledData
+from seg.errors import SegError
+from seg.files import write_text
+
+
+class RunDirectory:
+    """Paths and records of a run.
+
+    `config.yaml`, `environment.json`, `metrics.jsonl`, `checkpoints/{last,best}`, `samples/`, `tensorboard/`,
+    `report.html`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config_file = root / "config.yaml"
+        self.metrics_file = root / "metrics.jsonl"
+        self.last = root / "checkpoints" / "last"
+        self.best = root / "checkpoints" / "best"
+        self.samples = root / "samples"
+        self.tensorboard = root / "tensorboard"
+        self.report = root / "report.html"
+
+    def start(self, config: RunConfig, *, resume: bool) -> None:
+        """Make the folder, or check that the one that is there is a run of the same config.
+
+        Raises:
+            SegError: if a run is there and `resume` is false, or `resume` is true and its config is another.
+        """
+        if self.config_file.exists():
+            if not resume:
+                raise SegError(f"{self.root}: holds a run already; continue it with --resume, or choose another --out")
+            before = load_run_config(self.config_file)
+            if before != config:
+                raise SegError(f"{self.root}: cannot resume with another config ({_difference(before, config)})")
+            return
+        self.samples.mkdir(parents=True, exist_ok=True)
+        write_text(self.root / "environment.json", json.dumps(environment(), indent=1) + "\n")
+        write_text(self.config_file, dump_yaml(config))
+
+    def rewind(self, step: int) -> None:
+        """Forget records after `step`: a resumed run writes them again."""
+        kept = [record for record in self.records() if record["step"] <= step]
+        write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def record(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """All whole lines of `metrics.jsonl`; a last line that a kill cut short is left out."""
+        if not self.metrics_file.exists():
+            return []
+        records = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+        return records
+
+
+def _difference(before: RunConfig, after: RunConfig) -> str:
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    return "; ".join(f"{key}: was {old[key]}, now {new[key]}" for key in old if old[key] != new[key])
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as a reader of the run's figures would ask for them."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides a run's result."""
+    names = ("segmentation-autoencoder", "torch", "segmentation-models-pytorch", "timm", "albumentations", "numpy")
+    found = {}
+    for name in (*names, "opencv-python-headless"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def config_hash(config: RunConfig) -> str:
+    """SHA-256 of the resolved config."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
+def data_hash(data: LabelledData) -> str:
+    """SHA-256 over the names and file sizes of all items: it changes when a frame is added, renamed or redone."""
+    digest = hashlib.sha256()
+    for index in range(len(data)):
+        sizes = ",".join(str(path.stat().st_size) for path in data.files(index))
+        digest.update(f"{data.reader_of(index).dataset}/{data.name(index)}:{sizes}\n".encode())
+    return digest.hexdigest()
+
+
+def data_names(data: LabelledData) -> tuple[str, ...]:
+    """The names of the data sets, with their number of frames."""
+    return tuple(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
+
+
