@@ -73,12 +73,18 @@ class Reader(ABC):
             SegError: if either cannot be read, or naming both files and sizes if the sizes differ.
         """
         frame, raw = self.read_frame(index), self.read_raw(index)
-        if raw.shape[:2] != frame.shape[:2]:
-            raise SegError(
-                f"{self.where(index)}: the label is {raw.shape[1]}x{raw.shape[0]}, but its frame "
-                f"{self.files(index)[0]} is {frame.shape[1]}x{frame.shape[0]}; they must be of one size"
-            )
+        for problem in self.mismatch(index, frame, raw):
+            raise SegError(problem)
         return frame, raw
+
+    def mismatch(self, index: int, frame: npt.NDArray[np.uint8], raw: npt.NDArray[np.integer]) -> list[str]:
+        """The error text for a label of another size than its frame, naming both files and sizes; none if they fit."""
+        if raw.shape[:2] == frame.shape[:2]:
+            return []
+        return [
+            f"{self.where(index)}: the label is {raw.shape[1]}x{raw.shape[0]}, but its frame "
+            f"{self.files(index)[0]} is {frame.shape[1]}x{frame.shape[0]}; they must be of one size"
+        ]
 
     def where(self, index: int) -> str:
         """What an error about this item's label calls it: the label's file, or the name of a made frame."""
@@ -145,24 +151,29 @@ class LabelledData:
         part = bisect_right(self._ends, index)
         return part, index - (self._ends[part] - len(self.readers[part]))
 
+    def locate(self, index: int) -> tuple[Reader, int]:
+        """The reader that item `index` comes from, and the item's place in it."""
+        part, inner = self._at(index)
+        return self.readers[part], inner
+
     def reader_of(self, index: int) -> Reader:
         """The reader that item `index` comes from."""
-        return self.readers[self._at(index)[0]]
+        return self.locate(index)[0]
 
     def name(self, index: int) -> str:
         """The item's name, unique within its data set."""
-        part, inner = self._at(index)
-        return self.readers[part].name(inner)
+        reader, inner = self.locate(index)
+        return reader.name(inner)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The item's files: frame, then labels; nothing for synthetic scenes."""
-        part, inner = self._at(index)
-        return self.readers[part].files(inner)
+        reader, inner = self.locate(index)
+        return reader.files(inner)
 
     def frame(self, index: int) -> npt.NDArray[np.uint8]:
         """The frame alone, uint8 RGB of shape (H, W, 3); its label is not read."""
-        part, inner = self._at(index)
-        return self.readers[part].read_frame(inner)
+        reader, inner = self.locate(index)
+        return reader.read_frame(inner)
 
     def sample(self, index: int) -> Sample:
         """The frame with its label map.
@@ -171,11 +182,14 @@ class LabelledData:
             SegError: for a file that cannot be read, a label of another size than its frame, or a raw label that
                 nobody mapped.
         """
-        part, inner = self._at(index)
-        reader = self.readers[part]
+        reader, inner = self.locate(index)
         frame, raw = reader.read(inner)
-        label = self._encoders[part](raw, reader.where(inner))
-        return Sample(frame, label, reader.name(inner), reader.dataset)
+        return Sample(frame, self.encode(index, raw), reader.name(inner), reader.dataset)
+
+    def encode(self, index: int, raw: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """The label map of item `index` from its raw labels. SegError for a raw label that nobody mapped."""
+        part, inner = self._at(index)
+        return self._encoders[part](raw, self.readers[part].where(inner))
 
     def weights(self) -> npt.NDArray[np.float64]:
         """The probability of drawing each item, float64, summing to 1.

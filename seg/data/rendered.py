@@ -8,6 +8,7 @@ import numpy.typing as npt
 from seg.classes import Ontology
 from seg.config import SyntheticData
 from seg.data.base import Reader
+from seg.errors import SegError
 from seg.labels import load_label_set
 
 
@@ -21,7 +22,10 @@ class SyntheticReader(Reader):
         self.label_set = load_label_set(source.labels or "synthetic", ontology)
         self._first = source.first
         self._count = min(source.count, source.limit or source.count)
-        self._scenes = SyntheticScenes(seed=source.seed, size=source.size)
+        try:
+            self._scenes = SyntheticScenes(seed=source.seed, size=source.size)
+        except ValueError as error:
+            raise SegError(f"synthetic: {error}") from None
 
     def __len__(self) -> int:
         return self._count

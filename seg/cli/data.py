@@ -1,0 +1,91 @@
+"""`seg data`: look at data before training on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seg.classes import Ontology
+    from seg.config import DataConfig
+    from seg.data.check import Audit
+
+app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+
+
+@app.callback()
+def _data() -> None:
+    """Look at data sets."""
+
+
+@app.command("check")
+def check(
+    config: Annotated[Path, typer.Argument(help="A run's YAML, as for seg train.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Where the contact sheet goes (default out/data-check/CONFIG.png).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a contact sheet that exists.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes to read with (default: one a core).")] = None,
+) -> None:
+    """Audit the data of a run: files, labels, classes, overlap of train and val. Exits with 1 if anything is wrong."""
+    from rich.console import Console
+
+    from seg.classes import load_ontology
+    from seg.config import load_run_config
+    from seg.data.sheet import contact_sheet, write_png
+    from seg.errors import InterruptedRunError
+    from seg.files import claim
+
+    run = load_run_config(config, overrides)
+    ontology = load_ontology(run.ontology)
+    path = sheet or Path("out/data-check") / f"{config.stem}.png"
+    claim(path, overwrite=overwrite)
+    console = Console()
+    try:
+        result = _audit(run.data, ontology, workers, console)
+        picture = contact_sheet(result.data)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted; no contact sheet was written", exit_code=130) from None
+    _print_shares(result, console)
+    if picture is not None:
+        write_png(path, picture)
+        console.print(f"contact sheet: {path}", markup=False, highlight=False, soft_wrap=True)
+    for problem in result.problems:
+        console.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
+    frames = sum(result.frames.values())
+    if result.problems:
+        console.print(f"{frames} frames, {len(result.problems)} errors", style="bold red")
+        raise typer.Exit(1)
+    console.print(f"{frames} frames, no errors", style="bold green")
+
+
+def _audit(data: DataConfig, ontology: Ontology, workers: int | None, console: Console) -> Audit:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from seg.data.check import audit, usable_cores
+
+    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("checking", total=None)
+        return audit(
+            data, ontology, workers or usable_cores(), lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _print_shares(result: Audit, console: Console) -> None:
+    from rich.table import Table
+
+    shares = result.shares()
+    table = Table(title="share of pixels")
+    table.add_column("class")
+    for name in shares:
+        frames = result.frames.get(name, sum(result.frames.values()))
+        table.add_column(f"{name}\n{frames} frames", justify="right")
+    for row in shares["total"]:
+        table.add_row(row, *(f"{100 * column[row]:.3f} %" for column in shares.values()))
+    console.print(table)

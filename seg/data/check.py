@@ -1,0 +1,212 @@
+"""The audit of `seg data check`: everything that can be wrong with the data of a run, found before anyone trains."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+
+from seg.classes import Ontology
+from seg.config import DataConfig
+from seg.data.base import LabelledData, Reader
+from seg.data.open import open_readers
+from seg.errors import SegError
+from seg.labels import LabelSpace
+
+CHUNK = 8
+"""Items sent to a worker at once: few enough for a smooth progress bar, enough to make sending them cheap."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What reading one item gave: its pixels by label value (int64, 256 bins) or None, its frame's hash, its errors."""
+
+    pixels: npt.NDArray[np.int64] | None
+    content: bytes | None
+    problems: tuple[str, ...]
+
+
+@dataclass
+class Audit:
+    """The result of an audit.
+
+    Attributes:
+        data: all sources as one sequence.
+        frames: how many frames each data set has (`train: camvid/train` -> 367), in the order of the config.
+        pixels: pixels by label value (int64, 256 bins; 255 is ignore) of each data set.
+        problems: one line for each thing that is wrong; none when the data are sound.
+    """
+
+    data: LabelledData
+    frames: dict[str, int] = field(default_factory=dict)
+    pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Each label value's share of the pixels, by its name: of each data set, then in `total`.
+
+        Values that occur nowhere are left out, except single classes: their zero is worth seeing.
+        """
+        space = self.data.space
+        total = sum(self.pixels.values(), np.zeros(256, dtype=np.int64))
+        values = [value for value in range(256) if total[value] or value < len(space.ontology)]
+        columns = {**self.pixels, "total": total}
+        return {
+            name: {space.name(value): float(pixels[value]) / max(1, int(pixels.sum())) for value in values}
+            for name, pixels in columns.items()
+        }
+
+
+def _open(config: DataConfig, ontology: Ontology) -> tuple[dict[str, Reader], LabelledData]:
+    """The readers of all sources, named by their part in the run, and all of them as one sequence.
+
+    Raises:
+        SegError: if a folder, split or label set is missing or holds nothing.
+    """
+    readers: dict[str, Reader] = {}
+    for part, sources in (("train", config.train), ("val", config.val)):
+        for reader in open_readers(sources, ontology):
+            name, number = f"{part}: {reader.dataset}", 2
+            while name in readers:  # one data set may be listed twice, with different settings
+                name, number = f"{part}: {reader.dataset} ({number})", number + 1
+            readers[name] = reader
+    everything = list(readers.values())
+    space = LabelSpace(ontology, [reader.label_set for reader in everything])
+    return readers, LabelledData(everything, space, [None] * len(everything))
+
+
+def audit(
+    config: DataConfig, ontology: Ontology, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Audit:
+    """Read every frame and label of a run's data, in `workers` processes, and collect what is wrong.
+
+    Args:
+        config: the data section of a run.
+        ontology: the classes to map labels onto.
+        workers: processes to read with; 1 reads in this one.
+        progress: called after each item with (done, all).
+
+    Raises:
+        SegError: if a source cannot be opened at all.
+        KeyboardInterrupt: on Ctrl-C, with no process left behind.
+    """
+    readers, data = _open(config, ontology)
+    result = Audit(data)
+    for name, reader in readers.items():
+        result.frames[name] = len(reader)
+        result.pixels[name] = np.zeros(256, dtype=np.int64)
+        result.problems += [f"{path}: this frame has no label" for path in reader.unlabelled]
+        result.problems += [f"{path}: this label has no frame" for path in reader.frameless]
+    owners = [name for name, reader in readers.items() for _ in range(len(reader))]
+    seen: dict[bytes, dict[str, list[int]]] = {}
+    for index, finding in enumerate(_findings(data, workers)):
+        owner = owners[index]
+        result.problems += finding.problems
+        if finding.pixels is not None:
+            result.pixels[owner] += finding.pixels
+        if finding.content is not None:
+            seen.setdefault(finding.content, {}).setdefault(owner.split(":")[0], []).append(index)
+        if progress:
+            progress(index + 1, len(data))
+    for where in seen.values():
+        if "train" in where and "val" in where:
+            train, val = (_describe(data, where[part]) for part in ("train", "val"))
+            result.problems.append(f"one frame stands in both train and val: {train} and {val}")
+    return result
+
+
+def inspect(data: LabelledData, index: int) -> Finding:
+    """Read one item and say what is wrong with it; never raises a SegError."""
+    reader, inner = data.locate(index)
+    problems: list[str] = []
+    content = pixels = frame = raw = None
+    if not reader.files(inner):  # made, not read: frame and label come together
+        try:
+            frame, raw = reader.read(inner)
+        except SegError as error:
+            return Finding(None, None, (str(error),))
+    else:
+        try:
+            frame = reader.read_frame(inner)
+        except SegError as error:
+            problems.append(str(error))
+        try:
+            raw = reader.read_raw(inner)
+        except SegError as error:
+            problems.append(str(error))
+    if frame is not None:
+        content = hashlib.blake2b(repr(frame.shape).encode() + frame.tobytes(), digest_size=16).digest()
+    if frame is not None and raw is not None:
+        problems += reader.mismatch(inner, frame, raw)
+    if raw is not None:
+        try:
+            label_HW = data.encode(index, raw)
+            pixels = np.bincount(label_HW.ravel(), minlength=256).astype(np.int64)
+        except SegError as error:
+            problems.append(str(error))
+    return Finding(pixels, content, tuple(problems))
+
+
+def _describe(data: LabelledData, indices: list[int]) -> str:
+    first = indices[0]
+    files = data.files(first)
+    name = str(files[0]) if files else f"{data.reader_of(first).dataset} {data.name(first)}"
+    return name + (f" (and {len(indices) - 1} more)" if len(indices) > 1 else "")
+
+
+def _findings(data: LabelledData, workers: int) -> Iterator[Finding]:
+    """The finding of each item, in order."""
+    if workers <= 1:
+        yield from (inspect(data, index) for index in range(len(data)))
+        return
+    # spawned, not forked: a fork copies the progress bar's thread and its locks into the workers
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(data,))
+    try:
+        with _sigint_held():
+            findings = pool.map(_inspect_in_worker, range(len(data)), chunksize=CHUNK)
+        yield from findings
+    except BrokenProcessPool:
+        raise SegError("a worker process died, perhaps for want of memory; try again with --workers 1") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _sigint_held() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile never get it, so that this one alone answers and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+_data: LabelledData | None = None
+
+
+def _start_worker(data: LabelledData) -> None:
+    global _data
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems where it cannot be held back
+    _data = data
+
+
+def _inspect_in_worker(index: int) -> Finding:
+    assert _data is not None
+    return inspect(_data, index)
+
+
+def usable_cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
