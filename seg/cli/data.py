@@ -57,9 +57,9 @@ def check(
         console.print(f"contact sheet: {path}", markup=False, highlight=False, soft_wrap=True)
     for problem in result.problems:
         console.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
-    frames = sum(result.frames.values())
-    if result.problems:
-        console.print(f"{frames} frames, {len(result.problems)} errors", style="bold red")
+    frames, errors = sum(result.frames.values()), len(result.problems)
+    if errors:
+        console.print(f"{frames} frames, {errors} error{'s' if errors > 1 else ''}", style="bold red")
         raise typer.Exit(1)
     console.print(f"{frames} frames, no errors", style="bold green")
 
@@ -82,7 +82,7 @@ def _print_shares(result: Audit, console: Console) -> None:
 
     shares = result.shares()
     table = Table(title="share of pixels")
-    table.add_column("class")
+    table.add_column("class", no_wrap=True)
     for name in shares:
         frames = result.frames.get(name, sum(result.frames.values()))
         table.add_column(f"{name}\n{frames} frames", justify="right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -182,15 +183,24 @@ def _findings(data: LabelledData, workers: int) -> Iterator[Finding]:
 
 @contextmanager
 def _sigint_held() -> Iterator[None]:
-    """Hold Ctrl-C back; processes started meanwhile never get it, so that this one alone answers and ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Put Ctrl-C off until the block ends: it would leave half-started workers behind that nobody ends.
+
+    Processes started meanwhile inherit the blocked signal for good, so that this process alone answers Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    received: list[int] = []
+    # blocking it in this thread is not enough: the system may deliver it to another one, and Python answers here
+    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, previous)
+    if received:
+        raise KeyboardInterrupt
 
 
 _data: LabelledData | None = None
