@@ -1,1 +1,36 @@
-"""An ONNX file and frames become masks. Never imports torch, train or export."""
+"""An ONNX file and frames become masks. Never imports torch, train or export.
+
+from infer import Segmenter
+
+segmenter = Segmenter("model.onnx")
+answer = segmenter(frame)  # uint8 RGB, (H, W, 3), any size
+answer.classes             # uint8, (H, W): ids of segmenter.spec.classes
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infer.pipeline import Summary, run
+    from infer.segmenter import Segmentation, Segmenter
+    from infer.sources import Source, open_source
+
+__all__ = ["Segmentation", "Segmenter", "Source", "Summary", "open_source", "run"]
+
+_HOMES = {
+    "Segmentation": "infer.segmenter",
+    "Segmenter": "infer.segmenter",
+    "Source": "infer.sources",
+    "Summary": "infer.pipeline",
+    "open_source": "infer.sources",
+    "run": "infer.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: a program that has its own camera never loads the video library."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -11,8 +16,15 @@ from seg import __version__
 from seg.cli import commands
 from seg.errors import SegError
 
-app = typer.Typer(name="seg", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+# plain help: rich's costs 0.2 s at each start
+app = typer.Typer(
+    name="seg", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None
+)
 _state = {"debug": False}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception: what tidies up after Ctrl-C tidies up after it too."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -36,11 +48,46 @@ commands.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's mistake is one line on stderr and a non-zero exit."""
+    """Run the command line; a user's mistake is one line on stderr and a non-zero exit.
+
+    Exit codes: 2 for a mistake, 1 for a failure of the system, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
-        app(args=arguments, standalone_mode=True)
+        with _sigterm_raises() as terminated:
+            try:
+                app(args=arguments, standalone_mode=True)
+            except SystemExit as ended:
+                if ended.code != 130:
+                    raise
+                # typer turns every KeyboardInterrupt, and SIGTERM's with it, into exit 130 without a word
+                code, word = (143, "terminated") if terminated else (130, "stopped by Ctrl-C")
+                _say(word)
+                sys.exit(code)
     except (SegError, OSError) as error:
         if _state["debug"]:
             raise
-        print(f"seg: {error}", file=sys.stderr)  # noqa: T201
+        _say(str(error))
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def _say(message: str) -> None:
+    print(f"seg: {message}", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[list[int]]:
+    """SIGTERM raises `Terminated` inside the block; the list given is no longer empty then."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, previous)

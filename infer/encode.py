@@ -1,0 +1,131 @@
+"""The sinks that encode video with PyAV: overlays that play in a browser, and class maps without loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from infer.segmenter import Segmentation
+from infer.sinks import Painter, Sink, check_suffix
+from seg.frame import Frame
+from seg.geometry import fit_frame, fit_map
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+TIME_BASE = Fraction(1, 90_000)
+"""The clock of encoded files: fine enough for any frame rate, variable ones too."""
+
+
+class _Video(Sink):
+    """A file with one video stream, each frame at its own time. The first frame fixes the size; others are fitted."""
+
+    def __init__(self, path: Path, fps: Fraction, *, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self._fps = fps
+        self._last_pts: int | None = None
+        self._container: OutputContainer | None = None
+
+    def _write(self, frame: Frame, segmentation: Segmentation) -> None:
+        if self._container is None:
+            import av
+
+            self._size = (frame.rgb_HWC.shape[0], frame.rgb_HWC.shape[1])
+            options = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+            self._container = av.open(str(self._temporary), "w", options=options)
+            self._stream = self._open_stream(self._container, *self._size)
+            self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
+        picture = self._encode(frame, segmentation)
+        pts = (frame.time_ns * 9 + 50_000) // 100_000
+        if self._last_pts is not None:  # encoders refuse a clock that stands or runs backwards
+            pts = max(pts, self._last_pts + 1)
+        picture.pts = self._last_pts = pts
+        picture.time_base = TIME_BASE
+        picture.duration = round(1 / (self._fps * TIME_BASE))
+        self._container.mux(self._stream.encode(picture))
+
+    def _close(self) -> None:
+        if self._container is None:
+            return
+        container, self._container = self._container, None
+        try:
+            container.mux(self._stream.encode(None))
+        finally:
+            container.close()
+
+    @abstractmethod
+    def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
+        """The stream for frames of this size."""
+
+    @abstractmethod
+    def _encode(self, frame: Frame, segmentation: Segmentation) -> VideoFrame:
+        """The picture in the stream's pixel format."""
+
+
+class OverlayVideo(_Video):
+    """The painted frames as H.264, yuv420p, index in front (faststart): it plays in a browser while it loads.
+
+    Size and times are the source's; H.264 takes even sizes only, so an odd edge is doubled. BT.709, limited range.
+    """
+
+    kind = "overlay"
+
+    def __init__(self, path: Path, painter: Painter, fps: Fraction, *, overwrite: bool = False) -> None:
+        """`fps` is the nominal rate (`Source.fps`). SegError where the suffix is not .mp4, .mov or .mkv."""
+        check_suffix(path, (".mp4", ".mov", ".mkv"))
+        super().__init__(path, fps, overwrite=overwrite)
+        self._painter = painter
+
+    def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
+        from av.video.reformatter import ColorRange, Colorspace
+
+        stream = container.add_stream("libx264", rate=self._fps, options={"preset": "veryfast", "crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        codec = stream.codec_context
+        codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
+        codec.color_primaries = codec.color_trc = 1  # BT.709, as the colour space
+        return stream
+
+    def _encode(self, frame: Frame, segmentation: Segmentation) -> VideoFrame:
+        from av import VideoFrame
+        from av.video.reformatter import ColorRange, Colorspace
+
+        rgb_HWC = fit_frame(self._painter(frame, segmentation), self._size)
+        height, width = self._size
+        if height % 2 or width % 2:
+            rgb_HWC = np.asarray(
+                cv2.copyMakeBorder(rgb_HWC, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), dtype=np.uint8
+            )
+        return VideoFrame.from_ndarray(rgb_HWC, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+
+
+class MaskVideo(_Video):
+    """Class ids as grey values, FFV1 in Matroska: without loss. Matroska rounds times to a millisecond."""
+
+    kind = "mask_video"
+
+    def __init__(self, path: Path, fps: Fraction, *, overwrite: bool = False) -> None:
+        """SegError where the suffix is not .mkv."""
+        check_suffix(path, (".mkv",))
+        super().__init__(path, fps, overwrite=overwrite)
+
+    def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
+        stream = container.add_stream("ffv1", rate=self._fps, options={"level": "3"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "gray"
+        return stream
+
+    def _encode(self, frame: Frame, segmentation: Segmentation) -> VideoFrame:
+        from av import VideoFrame
+
+        classes_HW: npt.NDArray[np.uint8] = fit_map(segmentation.classes, self._size)
+        return VideoFrame.from_ndarray(np.ascontiguousarray(classes_HW), format="gray")

@@ -1,0 +1,113 @@
+"""From a source through the network into sinks. One frame after the other; the seam for a faster way is `run` itself."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from infer.segmenter import Segmenter
+from infer.sinks import Sink
+from infer.sources import Source
+
+Progress = Callable[[int], None]
+"""Called with the number of frames done, after each frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        frames: how many were segmented.
+        seconds: from the first frame asked for to the last output finished.
+        problem: why frames of the source are missing or damaged, None if none are.
+        outputs: the files and folders made.
+    """
+
+    frames: int
+    seconds: float
+    problem: str | None
+    outputs: tuple[Path, ...]
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames over seconds."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def run(segmenter: Segmenter, source: Source, sinks: Sequence[Sink], progress: Progress | None = None) -> Summary:
+    """Segment every frame of `source` into every sink, which are opened and closed here.
+
+    The time of each sink goes into the segmentation's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
+    where the program turns it into an exception) takes effect between two frames: the outputs are finished and named,
+    then KeyboardInterrupt goes on. A second one takes effect at once.
+
+    Raises:
+        SegError: where an output cannot be written or the network refuses a frame; no output is kept then.
+        KeyboardInterrupt: as above; `Sink.kept` and `Sink.frames` tell what there is.
+    """
+    start = time.perf_counter()
+    frames = 0
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.enter_context(sink)
+        with _between_frames() as interrupt_now:
+            try:
+                for frame, segmentation in segmenter.stream(source):
+                    for sink in sinks:
+                        before = time.perf_counter()
+                        sink.write(frame, segmentation)
+                        segmentation.timings[sink.kind] = time.perf_counter() - before
+                    frames += 1
+                    if progress is not None:
+                        progress(frames)
+                    interrupt_now()
+            except KeyboardInterrupt:
+                _finish(sinks)
+                raise
+            _finish(sinks)
+    outputs = tuple(sink.path for sink in sinks if sink.kept)
+    return Summary(frames, time.perf_counter() - start, source.problem, outputs)
+
+
+def _finish(sinks: Sequence[Sink]) -> None:
+    """All are complete before the first gets its name, so that a disk that fills up here leaves none, not some."""
+    for sink in sinks:
+        sink.finish()
+
+
+@contextmanager
+def _between_frames() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and SIGTERM back until the function given is called, so that no sink is torn out of a frame."""
+    waiting: list[tuple[int, FrameType | None]] = []
+    previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if waiting:
+            previous[number](number, frame)
+        waiting.append((number, frame))
+
+    def release() -> None:
+        if waiting:
+            number, frame = waiting[0]
+            previous[number](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(wanted)
+            if callable(handler):  # one that is ignored, or left to the system, stays so
+                previous[wanted] = handler
+                signal.signal(wanted, hold)
+    try:
+        yield release
+        release()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,133 @@
+"""Frames in, class maps out: the network of an ONNX file with the resizing around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.session import Session
+from seg.errors import SegError
+from seg.frame import Frame
+from seg.geometry import fit_frame, fit_map
+from seg.spec import ModelSpec
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What the network says about one frame.
+
+    Attributes:
+        classes: uint8 class ids of shape (H, W), the frame's own size.
+        confidence: uint8 of shape (H, W), the probability of the pixel's class as 0..255; None from a file of profile
+            `argmax`, which does not answer it.
+        novelty: how unlike the training data the frame is; None where the file does not answer it.
+        timings: seconds by stage: `preprocess`, `network`, `postprocess`; a pipeline adds its own stages.
+    """
+
+    classes: Picture
+    confidence: Picture | None
+    novelty: float | None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Segmenter:
+    """An ONNX file of this project, ready to be called with frames. One thread at a time.
+
+    Attributes:
+        spec: the file's deploy contract: classes, colours, size, training data...
+        provider: what really runs the network.
+        choice: why that provider, in one line.
+    """
+
+    def __init__(self, model: str | Path, provider: str = "cpu", threads: int | None = None) -> None:
+        """Load `model`.
+
+        Args:
+            model: the ONNX file; nothing else is needed.
+            provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
+            threads: CPU threads of the network; None leaves the choice to the runtime.
+
+        Raises:
+            SegError: where the file or the provider cannot be used, saying why.
+        """
+        self._session = Session(model, provider, threads)
+        self.spec: ModelSpec = self._session.spec
+        self.provider: str = self._session.provider
+        self.choice: str = self._session.choice
+
+    def __call__(self, frame: Picture | Frame) -> Segmentation:
+        """Segment one frame.
+
+        Args:
+            frame: uint8 RGB of shape (H, W, 3), any size, or a `Frame` that holds one.
+
+        Raises:
+            SegError: where the array is not that, or the network refuses it.
+        """
+        rgb_HWC = frame.rgb_HWC if isinstance(frame, Frame) else frame
+        check_picture(rgb_HWC)
+        start = time.perf_counter()
+        tensor = self._preprocess(rgb_HWC)
+        ready = time.perf_counter()
+        answers = self._session.run(tensor)
+        answered = time.perf_counter()
+        classes, confidence = self._read(answers)
+        size = (rgb_HWC.shape[0], rgb_HWC.shape[1])
+        classes = fit_map(classes, size)
+        confidence = None if confidence is None else fit_map(confidence, size)
+        novelty = float(answers["novelty"].reshape(-1)[0]) if "novelty" in answers else None
+        end = time.perf_counter()
+        timings = {"preprocess": ready - start, "network": answered - ready, "postprocess": end - answered}
+        return Segmentation(classes, confidence, novelty, timings)
+
+    def stream(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
+        """Each frame of a source (`open_source`, or any iterable of frames) with its segmentation, in order.
+
+        The time that the source took for a frame is `timings["decode"]`.
+        """
+        before = time.perf_counter()
+        for frame in source:
+            decode = time.perf_counter() - before
+            segmentation = self(frame)
+            segmentation.timings["decode"] = decode
+            yield frame, segmentation
+            before = time.perf_counter()
+
+    def _preprocess(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
+        """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""
+        size = self.spec.size
+        if size.kind == "fixed":
+            rgb_HWC = fit_frame(rgb_HWC, (size.height, size.width))
+        if self.spec.inputs[0].layout == "NHWC":
+            return np.ascontiguousarray(rgb_HWC)[None]
+        low, high = self.spec.value_range
+        planes = np.ascontiguousarray(rgb_HWC.transpose(2, 0, 1), dtype=np.float32)
+        return (planes * np.float32((high - low) / 255) + np.float32(low))[None]
+
+    def _read(self, answers: Mapping[str, npt.NDArray[Any]]) -> tuple[Picture, Picture | None]:
+        """Class ids and confidence at the network's size, whatever the profile."""
+        if self.spec.profile == "frame":
+            return answers["classes"][0], answers["confidence"][0]
+        answer = answers[self.spec.outputs[0].name]
+        if self.spec.profile == "argmax":
+            return answer[0, ..., 0].astype(np.uint8), None
+        logits_CHW = answer[0]
+        best_HW = logits_CHW.max(axis=0)
+        probability_HW = 1 / np.exp(logits_CHW - best_HW).sum(axis=0)
+        return logits_CHW.argmax(axis=0).astype(np.uint8), np.rint(probability_HW * 255).astype(np.uint8)
+
+
+def check_picture(rgb_HWC: object) -> None:
+    """SegError, with what was expected and what came, unless it is a uint8 array of shape (H, W, 3)."""
+    if not isinstance(rgb_HWC, np.ndarray):
+        raise SegError(f"expected a uint8 RGB array of shape (H, W, 3), got {type(rgb_HWC).__name__}")
+    if rgb_HWC.dtype != np.uint8 or rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or 0 in rgb_HWC.shape:
+        raise SegError(f"expected a uint8 RGB array of shape (H, W, 3), got {rgb_HWC.dtype} of shape {rgb_HWC.shape}")

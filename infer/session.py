@@ -1,0 +1,91 @@
+"""A model file becomes a network that can be run: its contract is read, its provider checked, its graph compared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from infer.onnx_file import read_metadata
+from seg.errors import SegError
+from seg.runtime import AUTO_ORDER, Runtime, load, runtime_problem
+from seg.spec import ModelSpec
+
+_warned = False
+
+
+class Session:
+    """A loaded model file.
+
+    Attributes:
+        spec: the deploy contract that the file carries.
+        provider: what really runs it.
+        choice: why that one, in one line.
+    """
+
+    def __init__(self, path: str | Path, provider: str = "cpu", threads: int | None = None) -> None:
+        """Load a file of this project.
+
+        Args:
+            path: the ONNX file.
+            provider: `cpu`, `cuda`, `tensorrt`, `openvino`, or `auto` for the first of AUTO_ORDER that loads.
+            threads: CPU threads of the network; None leaves the choice to the runtime.
+
+        Raises:
+            SegError: where the file is missing, truncated or not of this project, or the provider does not load.
+        """
+        self._path = Path(path)
+        self.spec = ModelSpec.from_metadata(read_metadata(self._path), str(path))
+        _warn_once(provider)
+        if provider == "auto":
+            self._runtime, self.choice = self._load_first(threads)
+        else:
+            self._runtime, self.choice = load(self._path, provider, threads), f"{provider}, as asked for"
+        self.provider = self._runtime.provider
+        self._check_graph()
+        self._names = [output.name for output in self.spec.outputs]
+
+    def run(self, tensor: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
+        """All outputs of the contract, by name, for one input tensor in the contract's layout."""
+        answers = self._runtime.run(self._names, {self.spec.inputs[0].name: tensor})
+        return dict(zip(self._names, answers, strict=True))
+
+    def _load_first(self, threads: int | None) -> tuple[Runtime, str]:
+        reasons: list[str] = []
+        for name in AUTO_ORDER:
+            try:
+                runtime = load(self._path, name, threads)
+            except SegError as error:
+                reasons.append(f"{name}: {error}")
+            else:
+                others = [reason.split(":")[0] for reason in reasons]
+                return runtime, f"auto chose {name}" + (f" ({', '.join(others)} not available)" if others else "")
+        raise SegError("no provider loads this model: " + "; ".join(reasons))
+
+    def _check_graph(self) -> None:
+        """The file's graph must have what its contract says; a contract pasted into another file is found here."""
+        for tensor in self.spec.inputs:
+            got = self._runtime.inputs.get(tensor.name)
+            if got != tensor.dtype:
+                raise SegError(
+                    f"{self._path}: its contract names an input {tensor.name!r} of {tensor.dtype}, "
+                    f"its graph has {dict(self._runtime.inputs)}; export it again"
+                )
+        missing = [output.name for output in self.spec.outputs if output.name not in self._runtime.outputs]
+        if missing or len(self.spec.inputs) != 1 or not self.spec.outputs:
+            raise SegError(
+                f"{self._path}: expected one input and the outputs {[item.name for item in self.spec.outputs]}, "
+                f"its graph answers with {list(self._runtime.outputs)}; export it again"
+            )
+
+
+def _warn_once(provider: str) -> None:
+    """A broken installation is said at the first session, not at each; without any runtime, loading says it."""
+    global _warned
+    problem = runtime_problem()
+    if problem and not _warned and "both" in problem and provider != "openvino":
+        _warned = True
+        warnings.warn(problem, stacklevel=4)

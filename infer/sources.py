@@ -1,0 +1,191 @@
+"""Where frames come from: `open_source` takes a file, a folder, a glob, a camera's index or a stream's URL."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from seg.data.images import read_rgb
+from seg.errors import SegError
+from seg.frame import Frame
+
+Kind = Literal["video", "image", "folder", "camera", "stream"]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+DEFAULT_FPS = Fraction(25)
+_SECOND_NS = 1_000_000_000
+
+
+class Source(ABC):
+    """A stream of frames, once through: a context manager and an iterator of `Frame`.
+
+    Attributes:
+        kind: what it is.
+        name: for messages and statistics; never holds a password.
+        path: the file or folder that it reads, None for cameras and streams.
+        size: (height, width) of its frames, None where they may differ.
+        fps: frames a second; nominal where the rate varies.
+        count: how many frames to expect, None if unknown.
+        problem: why frames are missing or damaged, in one line; None while nothing is.
+    """
+
+    kind: Kind
+    name: str
+    path: Path | None = None
+    size: tuple[int, int] | None = None
+    fps: Fraction = DEFAULT_FPS
+    count: int | None = None
+    problem: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """The frames, in order. Whatever ends them early is told in `problem`, not raised."""
+
+    def close(self) -> None:
+        """Let go of the file or device."""
+        return
+
+    def inputs(self) -> Sequence[Path]:
+        """The files that are read, which no output may replace."""
+        return [self.path] if self.path else []
+
+
+def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source:
+    """A source by what the user typed.
+
+    Args:
+        text: a video file, an image, a folder or glob of images, a camera's index ("0"), or a URL (rtsp, http, udp...).
+        fps: frames a second of a folder of images (25 if not given).
+
+    Raises:
+        SegError: where there is no such thing, or no frame can be had from it.
+    """
+    from infer.video import StreamSource, VideoSource
+
+    text = str(text)
+    path = Path(text)
+    if text.isdigit():
+        return CameraSource(int(text))
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+        return StreamSource(text)
+    if path.is_dir():
+        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+        return ImageSource("folder", path, files, fps)
+    if path.exists():
+        return ImageSource("image", path, [path], fps) if path.suffix.lower() in IMAGE_SUFFIXES else VideoSource(path)
+    if glob.has_magic(text):
+        names = glob.glob(text, recursive=True)  # noqa: PTH207  (takes absolute patterns)
+        files = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        common = Path(os.path.commonpath([file.parent.absolute() for file in files])) if files else path
+        return ImageSource("folder", common, files, fps)
+    raise SegError(f"{text}: no such file or folder; expected a video, an image, a folder, a camera index or a URL")
+
+
+class ImageSource(Source):
+    """One image, or those of a folder or glob in natural order (frame2 before frame10)."""
+
+    def __init__(self, kind: Kind, path: Path, files: Sequence[Path], fps: Fraction | float | None) -> None:
+        if not files:
+            raise SegError(f"{path}: no images there; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        self.kind, self.path, self.name, self.count = kind, path, str(path), len(files)
+        self.fps = Fraction(fps).limit_denominator(90_000) if fps else DEFAULT_FPS
+        if self.fps <= 0:
+            raise SegError(f"expected a positive frame rate, got {fps}")
+        self._files = sorted(files, key=natural_key)
+        if kind == "image":
+            self._only = read_rgb(path)  # a picture that cannot be read is said before any output is made
+            self.size = (self._only.shape[0], self._only.shape[1])
+
+    def inputs(self) -> Sequence[Path]:
+        """The image files."""
+        return self._files
+
+    def frames(self) -> Iterator[Frame]:
+        """The images; those that cannot be read are left out and counted in `problem`."""
+        period_ns = _SECOND_NS / self.fps
+        unreadable: list[str] = []
+        for index, file in enumerate(self._files):
+            try:
+                rgb_HWC = self._only if self.kind == "image" else read_rgb(file)
+            except SegError as error:
+                unreadable.append(str(error))
+                self.problem = f"{len(unreadable)} of {self.count} images could not be read (first: {unreadable[0]})"
+                continue
+            yield Frame(rgb_HWC, index, round(index * period_ns), str(file))
+
+
+class CameraSource(Source):
+    """A camera by its index. OpenCV opens it, because it knows each system's cameras; times are those of arrival."""
+
+    kind: Kind = "camera"
+
+    def __init__(self, index: int) -> None:
+        import cv2
+
+        level = cv2.utils.logging.setLogLevel(0)  # its warnings are lines on stderr; ours is one
+        self.name = f"camera {index}"
+        self._device = cv2.VideoCapture(index)
+        self._first = self._read() if self._device.isOpened() else None
+        cv2.utils.logging.setLogLevel(level)
+        if self._first is None:
+            self._device.release()
+            raise SegError(f"{self.name}: cannot be opened; see `ls /dev/video*`, or give a file")
+        self.size = (self._first.rgb_HWC.shape[0], self._first.rgb_HWC.shape[1])
+        rate = self._device.get(cv2.CAP_PROP_FPS)
+        self.fps = Fraction(rate).limit_denominator(1001) if 1 <= rate <= 1000 else DEFAULT_FPS
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames until the camera gives no more."""
+        start_ns = time.monotonic_ns()
+        index = 0
+        frame = self._first
+        while frame is not None:
+            yield Frame(frame.rgb_HWC, index, max(0, frame.time_ns - start_ns), self.name)
+            index += 1
+            frame = self._read()
+        self.problem = f"{self.name} gave no more frames after {index}"
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._device.release()
+
+    def _read(self) -> Frame | None:
+        import cv2
+        import numpy as np
+
+        there, bgr_HWC = self._device.read()
+        if not there:
+            return None
+        rgb_HWC = np.asarray(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return Frame(rgb_HWC, 0, time.monotonic_ns(), self.name)
+
+
+def natural_key(path: Path) -> list[tuple[int, int | str]]:
+    """A sorting key that reads digits as numbers: frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def without_secrets(url: str) -> str:
+    """The URL without its password and its query, where tokens stand."""
+    url = re.sub(r"(?<=://)[^/@]*@", "***@", url)
+    return re.sub(r"\?.*", "?***", url)

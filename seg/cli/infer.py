@@ -1,0 +1,137 @@
+"""`seg infer`: an ONNX file and a source become overlays, masks and statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seg.errors import InterruptedRunError, SegError
+
+if TYPE_CHECKING:
+    from infer.segmenter import Segmenter
+    from infer.sinks import Sink
+    from infer.sources import Source
+
+
+def infer(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A file made by `seg export`.")],
+    source: Annotated[
+        str, typer.Argument(help="A video, an image, a folder or glob of images, a camera's index, or a stream's URL.")
+    ],
+    overlay: Annotated[
+        Path | None, typer.Option(help="Painted video (.mp4, .mov, .mkv), or picture (.png, .jpg) for one image.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of index PNGs, one a frame.")] = None,
+    mask_video: Annotated[Path | None, typer.Option(help="Class ids as lossless grey video (.mkv).")] = None,
+    stats: Annotated[Path | None, typer.Option(help="One JSON line a frame (.jsonl).")] = None,
+    provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
+    fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+) -> None:
+    """Segment a video, images, a camera or a stream.
+
+    Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png.
+    """
+    from infer.pipeline import run
+    from infer.progress import terminal_progress
+    from infer.sources import open_source
+
+    segmenter = _load(model, provider, threads)
+    with open_source(source, fps) as frames:
+        if not (overlay or masks or mask_video or stats):
+            overlay = default_overlay(frames)
+        named = {"overlay": overlay, "masks": masks, "mask_video": mask_video, "stats": stats}
+        protect_inputs(frames, model, [path for path in named.values() if path])
+        sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
+        try:
+            with terminal_progress(frames.count) as progress:
+                summary = run(segmenter, frames, sinks, progress)
+        except KeyboardInterrupt as stop:
+            raise _interrupted(stop, sinks) from None
+    typer.echo(
+        f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s "
+        f"({segmenter.choice})"
+    )
+    for path in summary.outputs:
+        typer.echo(str(path))
+    if summary.problem:
+        raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
+
+
+def make_sinks(
+    segmenter: Segmenter, source: Source, named: dict[str, Path | None], alpha: float, overwrite: bool
+) -> list[Sink]:
+    """The sinks that were named, statistics last; each checks that its path may be written.
+
+    Raises:
+        SegError: where a path exists already, cannot be written or has a suffix that does not fit.
+    """
+    from infer.encode import MaskVideo, OverlayVideo
+    from infer.sinks import PICTURE_SUFFIXES, MaskFolder, OverlayImage, Painter, Stats
+
+    sinks: list[Sink] = []
+    spec, images = segmenter.spec, source.kind in ("image", "folder")
+    if path := named["overlay"]:
+        painter = Painter(spec, alpha)
+        if source.kind == "image" and path.suffix.lower() in PICTURE_SUFFIXES:
+            sinks.append(OverlayImage(path, painter, overwrite=overwrite))
+        else:
+            sinks.append(OverlayVideo(path, painter, source.fps, overwrite=overwrite))
+    if path := named["masks"]:
+        sinks.append(MaskFolder(path, spec, by_source=images, overwrite=overwrite))
+    if path := named["mask_video"]:
+        sinks.append(MaskVideo(path, source.fps, overwrite=overwrite))
+    if path := named["stats"]:
+        sinks.append(Stats(path, spec, overwrite=overwrite))
+    return sinks
+
+
+def default_overlay(source: Source) -> Path:
+    """Beside the source: NAME.overlay.png for an image, NAME.overlay.mp4 for all else; cameras write where we are."""
+    suffix = ".overlay.png" if source.kind == "image" else ".overlay.mp4"
+    if source.path is None:
+        return Path(source.kind + suffix)
+    path = source.path.absolute() if source.path.name in ("", "..") else source.path  # "." has no name of its own
+    name = path.name if source.kind == "folder" else path.stem
+    return path.with_name(name + suffix)
+
+
+def protect_inputs(source: Source, model: Path, outputs: list[Path]) -> None:
+    """SegError where an output would replace the model, a file of the source, or another output."""
+    inputs = {path.resolve() for path in [model, *source.inputs()]}
+    seen: set[Path] = set()
+    for output in outputs:
+        resolved = output.resolve()
+        if resolved in inputs or any(resolved in path.parents for path in inputs):
+            raise SegError(f"{output}: is an input (or holds one) and is never replaced; choose another name")
+        if resolved in seen:
+            raise SegError(f"{output}: named for two outputs; choose another name for one of them")
+        seen.add(resolved)
+
+
+def _load(model: Path, provider: str, threads: int | None) -> Segmenter:
+    """The segmenter; its warnings as lines of ours."""
+    import warnings
+
+    from infer.segmenter import Segmenter
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        segmenter = Segmenter(model, provider, threads)
+    for warning in caught:
+        typer.echo(f"seg: warning: {warning.message}", err=True)
+    return segmenter
+
+
+def _interrupted(stop: KeyboardInterrupt, sinks: list[Sink]) -> InterruptedRunError:
+    from seg.cli import Terminated
+
+    kept = [f"{sink.path} ({sink.frames} frames)" for sink in sinks if sink.kept]
+    said = f"kept, finished: {', '.join(kept)}" if kept else "nothing was written"
+    if isinstance(stop, Terminated):
+        return InterruptedRunError(f"terminated; {said}", 143)
+    return InterruptedRunError(f"stopped by Ctrl-C; {said}", 130)

@@ -1,0 +1,188 @@
+"""Programs that run ONNX files, by the name of a provider. One that was asked for and does not load is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seg.errors import SegError
+
+PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
+"""What runs an ONNX file, by the name that a user gives; `auto` chooses among them."""
+
+AUTO_ORDER = ("cuda", "openvino", "cpu")
+"""What `auto` tries, fastest first. Not TensorRT: it spends minutes on building an engine, so it has to be asked for."""
+
+OWNERS = ("onnxruntime", "onnxruntime-gpu")
+"""The distributions that own the module `onnxruntime`: one at a time can work."""
+
+_ONNXRUNTIME_NAMES = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+_OPENVINO_TYPES = {"u8": "uint8", "i64": "int64", "f32": "float32"}
+
+
+class Runtime(Protocol):
+    """A loaded network.
+
+    Attributes:
+        provider: what really runs it.
+        inputs: dtype of each input of the graph, by name ("uint8"...).
+        outputs: names of the graph's outputs.
+    """
+
+    provider: str
+    inputs: Mapping[str, str]
+    outputs: Sequence[str]
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of these names; SegError where the runtime refuses the input."""
+        ...
+
+
+def distribution_version(name: str) -> str | None:
+    """The version of an installed distribution, None if it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def runtime_problem() -> str | None:
+    """What is wrong with the installation of ONNX Runtime, in one line: both of its distributions, or neither."""
+    present = [name for name in OWNERS if distribution_version(name)]
+    if len(present) > 1:
+        return (
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; "
+            "uninstall both, then install one (extra `cpu` or `gpu`)"
+        )
+    if not present:
+        return "ONNX Runtime is not installed; install segmentation-autoencoder[cpu], or [gpu] for CUDA and TensorRT"
+    return None
+
+
+def load(model: Path | bytes, provider: str, threads: int | None = None) -> Runtime:
+    """A network, on exactly the provider that was asked for.
+
+    Args:
+        model: an ONNX file's path or content.
+        provider: one of PROVIDERS.
+        threads: CPU threads of the network; None leaves the choice to the runtime.
+
+    Raises:
+        SegError: where the provider is unknown, not installed or does not load, or the model is refused.
+    """
+    if provider not in PROVIDERS:
+        raise SegError(f"no provider named {provider!r}; expected one of: auto, {', '.join(PROVIDERS)}")
+    if threads is not None and threads < 1:
+        raise SegError(f"expected at least one thread, got {threads}")
+    return OpenVino(model, threads) if provider == "openvino" else OnnxRuntime(model, provider, threads)
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime on its provider `cpu`, `cuda` or `tensorrt`."""
+
+    def __init__(self, model: Path | bytes, provider: str, threads: int | None) -> None:
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            raise SegError(runtime_problem() or f"ONNX Runtime does not import ({_one_line(error)})") from None
+        wanted = _ONNXRUNTIME_NAMES[provider]
+        if provider != "cpu":
+            self._check_listed(ort, provider, wanted[0])
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            # without enable_fallback=0 a provider that fails is replaced by the CPU with no more than a print
+            self._session = ort.InferenceSession(source, options, providers=wanted, enable_fallback=0)
+        except Exception as error:  # the runtime's exceptions share no base but Exception
+            where = "model" if isinstance(model, bytes) else model
+            raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({_one_line(error)})") from None
+        # listing a provider is not loading it: where its libraries are missing, only the session knows
+        loaded = self._session.get_providers()
+        if loaded[0] != wanted[0]:
+            raise SegError(
+                f"provider {provider!r} did not load (ONNX Runtime has only {', '.join(loaded)} here); "
+                "see `seg doctor`, or use --provider cpu"
+            )
+        self.provider = provider
+        self.inputs: Mapping[str, str] = {
+            item.name: _onnxruntime_type(item.type) for item in self._session.get_inputs()
+        }
+        self.outputs: Sequence[str] = [item.name for item in self._session.get_outputs()]
+
+    @staticmethod
+    def _check_listed(ort: Any, provider: str, name: str) -> None:
+        if name not in ort.get_available_providers():
+            raise SegError(
+                f"provider {provider!r} is not there: this ONNX Runtime was built without it; "
+                "install segmentation-autoencoder[gpu] in place of [cpu], or use --provider cpu"
+            )
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # finds CUDA and cuDNN where pip put them
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of these names; SegError where the runtime refuses the input."""
+        try:
+            return list(self._session.run(list(names), dict(feeds)))
+        except Exception as error:
+            raise SegError(f"the network refused its input ({_one_line(error)})") from None
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in float32 so that its answers agree with ONNX Runtime's."""
+
+    provider: str = "openvino"
+
+    def __init__(self, model: Path | bytes, threads: int | None) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise SegError(
+                "provider 'openvino' is not there; install segmentation-autoencoder[openvino], or use --provider cpu"
+            ) from None
+        # left alone, it picks bfloat16 on CPUs that have it, and confidences move
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        try:
+            graph = openvino.Core().read_model(model if isinstance(model, bytes) else str(model))
+            self._compiled = openvino.Core().compile_model(graph, "CPU", config)
+        except Exception as error:
+            where = "model" if isinstance(model, bytes) else model
+            raise SegError(f"{where}: OpenVINO cannot load it ({_one_line(error)})") from None
+        self._request = self._compiled.create_infer_request()
+        self.inputs: Mapping[str, str] = {
+            port.any_name: _OPENVINO_TYPES.get(port.element_type.get_type_name(), "unknown")
+            for port in self._compiled.inputs
+        }
+        self.outputs: Sequence[str] = [port.any_name for port in self._compiled.outputs]
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of these names; SegError where the runtime refuses the input."""
+        try:
+            self._request.infer(dict(feeds))
+        except Exception as error:
+            raise SegError(f"the network refused its input ({_one_line(error)})") from None
+        # copies: the request's buffers are written again by the next frame
+        return [np.array(self._request.get_tensor(name).data) for name in names]
+
+
+def _onnxruntime_type(text: str) -> str:
+    """ "tensor(float)" and the like, in NumPy's words."""
+    inner = text.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "float16": "float16"}.get(inner, inner)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,105 @@
+"""Tiny ONNX files with our metadata: the class of a pixel is the band of brightness that it lies in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from seg.classes import load_ontology
+from seg.spec import ModelSpec, SizePolicy, TensorSpec, TrainingRecord
+
+CLASSES = 5
+
+
+def make_spec(profile: str = "frame", size: tuple[int, int] = (48, 64), dynamic: bool = False, novelty: bool = False):
+    height, width = size
+    h, w = ("height", "width") if dynamic else (height, width)
+    if profile == "frame":
+        inputs = (TensorSpec(name="frame", dtype="uint8", layout="NHWC", shape=(1, h, w, 3), meaning="RGB frame"),)
+        outputs = [
+            TensorSpec(name="classes", dtype="uint8", layout="NHW", shape=(1, h, w), meaning="class ids"),
+            TensorSpec(name="confidence", dtype="uint8", layout="NHW", shape=(1, h, w), meaning="0..255"),
+        ]
+        if novelty:
+            outputs.append(TensorSpec(name="novelty", dtype="float32", layout="N", shape=(1,), meaning="novelty"))
+    else:
+        inputs = (TensorSpec(name="input", dtype="float32", layout="NCHW", shape=(1, 3, h, w), meaning="RGB 0..1"),)
+        outputs = [
+            TensorSpec(name="logits", dtype="float32", layout="NCHW", shape=(1, CLASSES, h, w), meaning="logits")
+            if profile == "logits"
+            else TensorSpec(name="ids", dtype="int64", layout="NHWC", shape=(1, h, w, 1), meaning="class ids")
+        ]
+    return ModelSpec(
+        name="bands",
+        profile=profile,
+        ontology="drive",
+        classes=load_ontology("drive").classes,
+        value_range=(0.0, 255.0) if profile == "frame" else (0.0, 1.0),
+        size=SizePolicy(kind="dynamic" if dynamic else "fixed", height=height, width=width),
+        inputs=inputs,
+        outputs=tuple(outputs),
+        network={"kind": "bands"},
+        training=TrainingRecord(run="none", data=(), data_hash="0", config_hash="0", weights_hash="0", steps=0),
+        metrics=None,
+        versions={},
+        licence="Apache-2.0",
+    )
+
+
+def expected_classes(rgb_HWC: np.ndarray) -> np.ndarray:
+    """What the tiny network answers: mean brightness of the channels // 51.2, at the frame's own size."""
+    return np.minimum(rgb_HWC.astype(np.float32).mean(axis=2) / 51.2, CLASSES - 0.01).astype(np.uint8)
+
+
+def save_bands(path: Path, profile: str = "frame", metadata: bool = True, **options) -> Path:
+    """Write the network of brightness bands; it takes the options of `make_spec`."""
+    spec = make_spec(profile, **options)
+    axis = 3 if profile == "frame" else 1
+    scale = 1 / 51.2 if profile == "frame" else 255 / 51.2
+    consts = {"scale": np.float32(scale), "top": np.float32(CLASSES - 0.01), "axes": np.array([axis], np.int64)}
+    nodes = [
+        helper.make_node("Cast", [spec.inputs[0].name], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=int(profile != "frame")),
+        helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
+        helper.make_node("Min", ["scaled", "top"], ["band"]),
+    ]
+    if profile == "frame":
+        consts["bytes"] = np.float32(255)
+        nodes += [
+            helper.make_node("Cast", ["band"], ["classes"], to=TensorProto.UINT8),
+            helper.make_node("Floor", ["band"], ["floor"]),
+            helper.make_node("Sub", ["band", "floor"], ["rest"]),
+            helper.make_node("Mul", ["rest", "bytes"], ["rest_bytes"]),
+            helper.make_node("Cast", ["rest_bytes"], ["confidence"], to=TensorProto.UINT8),
+        ]
+        if options.get("novelty"):
+            consts["all"] = np.array([1, 2], np.int64)
+            nodes.append(helper.make_node("ReduceMean", ["mean", "all"], ["novelty"], keepdims=0))
+    elif profile == "argmax":
+        nodes += [
+            helper.make_node("Cast", ["band"], ["ids_nchw"], to=TensorProto.INT64),
+            helper.make_node("Transpose", ["ids_nchw"], ["ids"], perm=[0, 2, 3, 1]),
+        ]
+    else:  # the logit of class c is -(band - c - 0.5)^2, largest at the band's own class
+        consts["centres"] = (np.arange(CLASSES, dtype=np.float32) + 0.5).reshape(1, CLASSES, 1, 1)
+        nodes += [
+            helper.make_node("Sub", ["band", "centres"], ["distance"]),
+            helper.make_node("Mul", ["distance", "distance"], ["squared"]),
+            helper.make_node("Neg", ["squared"], ["logits"]),
+        ]
+    types = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    graph = helper.make_graph(
+        nodes,
+        "bands",
+        [helper.make_tensor_value_info(t.name, types[t.dtype], t.shape) for t in spec.inputs],
+        [helper.make_tensor_value_info(t.name, types[t.dtype], t.shape) for t in spec.outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in consts.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    if metadata:
+        helper.set_model_props(model, spec.to_metadata())
+    onnx.save(model, path)
+    return path
