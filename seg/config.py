@@ -174,7 +174,7 @@ def load_run_config(path: Path, overrides: list[str] | None = None) -> RunConfig
         SegError: naming the key that is unknown or ill-typed, with the nearest known key.
     """
     data = read_yaml(path)
-    for override in overrides or []:
+    for override in overrides or [] if isinstance(data, dict) else []:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise SegError(f"override {override!r}: expected key=value, as in optimizer.lr=0.001")

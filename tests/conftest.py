@@ -1,0 +1,17 @@
+"""Fixtures for every room's tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def seg_data() -> Path:
+    """The folder of real data that SEG_DATA names; without it the test skips, and says so."""
+    folder = os.environ.get("SEG_DATA")
+    if not folder:
+        pytest.skip("SEG_DATA is not set: no real data here")
+    return Path(folder).resolve(strict=True)

@@ -1,0 +1,65 @@
+"""Files are whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from seg.errors import SegError
+from seg.files import atomic, claim, sha256, write_text
+
+
+def test_atomic_gives_the_name_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".png"
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_text_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    write_text(path, "first")
+    write_text(path, "zweite ünd")
+    assert path.read_text(encoding="utf-8") == "zweite ünd"
+
+
+def test_claim_refuses_what_exists(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "out.png"
+    claim(path, overwrite=False)
+    assert path.parent.is_dir()
+    path.write_bytes(b"")
+    with pytest.raises(SegError, match="exists already; give --overwrite"):
+        claim(path, overwrite=False)
+    claim(path, overwrite=True)
+    with pytest.raises(SegError, match="is a folder"):
+        claim(path.parent, overwrite=True)
+    with pytest.raises(SegError, match="cannot be made"):
+        claim(path / "below" / "out.png", overwrite=False)
+
+
+def test_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"abc" * 100_000)
+    assert sha256(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()

@@ -1,0 +1,85 @@
+"""Strict parsing: what the user mistyped is named, with the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from seg.errors import SegError
+from seg.strict import Strict, nearest, parse, read_yaml
+
+
+class Cat(Strict):
+    kind: Literal["cat"]
+    whiskers: int = 3
+
+
+class Dog(Strict):
+    kind: Literal["dog"]
+    tricks: int = 0
+
+
+class House(Strict):
+    rooms: int
+    main: Cat | None = None
+    pets: tuple[Annotated[Cat | Dog, Field(discriminator="kind")], ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"rooms": 1, "romos": 2}, "unknown key 'romos'; did you mean 'rooms'?"),
+        ({"rooms": 1, "main": {"kind": "cat", "wiskers": 1}}, "unknown key 'main.wiskers'; did you mean 'whiskers'?"),
+        (
+            {"rooms": 1, "pets": [{"kind": "cat"}, {"kind": "dog", "trick": 1}]},
+            "unknown key 'pets.1.dog.trick'; did you mean 'tricks'?",
+        ),
+        ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: main, pets, rooms"),
+        ({}, "missing key 'rooms'"),
+        ({"rooms": "many"}, "rooms: Input should be a valid integer"),
+        ({"rooms": 1, "pets": [{"kind": "cow"}]}, "got {'kind': 'cow'}"),
+        ([1], "expected a mapping of keys, got list"),
+    ],
+)
+def test_mistakes_are_named(data: object, message: str) -> None:
+    with pytest.raises(SegError) as caught:
+        parse(House, data, "house.yaml")
+    assert str(caught.value).startswith("house.yaml: ")
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_come_at_once() -> None:
+    with pytest.raises(SegError) as caught:
+        parse(House, {"rooms": "x", "pest": []}, "house.yaml")
+    assert "rooms:" in str(caught.value)
+    assert "did you mean 'pets'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_good_data_parse() -> None:
+    house = parse(House, {"rooms": 2, "pets": [{"kind": "dog", "tricks": 4}]}, "house.yaml")
+    assert house.pets == (Dog(kind="dog", tricks=4),)
+
+
+def test_nearest() -> None:
+    assert nearest("epohcs", ["epochs", "seed"]) == "did you mean 'epochs'?"
+    assert nearest("qqq", ["epochs", "seed"]) == "known: epochs, seed"
+
+
+def test_read_yaml_names_what_it_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(SegError, match="no such file"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(SegError, match="cannot be read"):
+        read_yaml(tmp_path)
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(SegError, match="cannot be read"):
+        read_yaml(binary)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1,\nb: 2")
+    with pytest.raises(SegError, match="not valid YAML") as caught:
+        read_yaml(broken)
+    assert "\n" not in str(caught.value)
