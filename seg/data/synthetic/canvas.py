@@ -16,6 +16,13 @@ _SUB = 4  # bits of sub-pixel precision
 _LIMIT = 6000.0  # pixels; OpenCV's fixed-point coordinates overflow far outside the picture
 
 
+def fixed_point(points_N2: F64) -> NDArray[np.int32]:
+    """Pixels (column, row) as OpenCV's fixed-point numbers, kept within its range."""
+    kept = np.minimum(np.maximum(points_N2, -_LIMIT), _LIMIT)
+    fixed: NDArray[np.int32] = np.rint(kept * (1 << _SUB)).astype(np.int32)
+    return fixed
+
+
 class Canvas:
     """A picture (H, W, 3) uint8 RGB with a label map (H, W) uint8 of raw ids."""
 
@@ -44,17 +51,20 @@ class Canvas:
             min(int(colour[2] * lit + h[2] * air), 255),
         )
 
-    def fill(self, points_N2: F64, colour: tuple[int, int, int], label: int, clip: int, smooth: bool = True) -> None:
+    def fill(self, points_N2: F64, colour: tuple[int, int, int], label: int, clip: int) -> None:
         """Fill a polygon given in pixels (column, row); nothing is drawn from row `clip` down."""
-        fixed = np.rint(np.minimum(np.maximum(points_N2, -_LIMIT), _LIMIT) * (1 << _SUB)).astype(np.int32)
-        line = cv2.LINE_AA if smooth else cv2.LINE_8
-        cv2.fillPoly(self.rgb[:clip], [fixed], colour, line, _SUB)
+        self.fill_fixed(fixed_point(points_N2), colour, label, clip)
+
+    def fill_fixed(self, fixed_N2: NDArray[np.int32], colour: tuple[int, int, int], label: int, clip: int) -> None:
+        """`fill`, for points that went through `fixed_point` already."""
+        polygon = [fixed_N2]
+        cv2.fillPoly(self.rgb[:clip], polygon, colour, cv2.LINE_AA, _SUB)
         if label != KEEP:
-            cv2.fillPoly(self.label[:clip], [fixed], label, cv2.LINE_8, _SUB)
+            cv2.fillPoly(self.label[:clip], polygon, label, cv2.LINE_8, _SUB)
 
     def fill_many(self, polygons_MN2: F64, colour: tuple[int, int, int], clip: int) -> None:
         """Fill polygons that share a colour and do not overlap, picture only: windows on a wall."""
-        fixed = np.rint(np.clip(polygons_MN2, -_LIMIT, _LIMIT) * (1 << _SUB)).astype(np.int32)
+        fixed = fixed_point(polygons_MN2)
         cv2.fillPoly(self.rgb[:clip], list(fixed), colour, cv2.LINE_8, _SUB)
 
     def fill3d(self, points_N3: F64, colour: tuple[int, int, int], label: int, clip: int) -> None:
@@ -122,11 +132,6 @@ class Canvas:
         affine = np.array([[sw / w, 0, (c0 - left + 0.5) * sw / w - 0.5], [0, sh / h, (r0 - top + 0.5) * sh / h - 0.5]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         shape = (c1 - c0, r1 - r0)
-        if w * 2 < sw:  # shrinking: average first, or thin branches vanish
-            scale = max(w / sw, 1 / sw), max(h / sh, 1 / sh)
-            light = _shrunk(light, scale)
-            mask = _shrunk(mask, scale)
-            affine = np.array([[1.0, 0, c0 - left], [0, 1.0, r0 - top]])
         shown = cv2.warpAffine(light, affine, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         cover = cv2.warpAffine(mask, affine, shape, flags=flags, borderMode=cv2.BORDER_CONSTANT)
         solid = cover >= 128
@@ -134,8 +139,3 @@ class Canvas:
         cv2.copyTo(palette[shown], solid.astype(np.uint8), patch)
         if label != KEEP:
             self.label[r0:r1, c0:c1][solid] = label
-
-
-def _shrunk(sprite: U8, scale: tuple[float, float]) -> U8:
-    """The sprite resized by (horizontal, vertical) factors with averaging."""
-    return np.asarray(cv2.resize(sprite, None, fx=scale[0], fy=scale[1], interpolation=cv2.INTER_AREA), np.uint8)

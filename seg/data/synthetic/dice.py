@@ -54,5 +54,9 @@ class Dice:
     def around(self, colour: tuple[float, float, float], spread: float) -> tuple[float, float, float]:
         """`colour` with brightness scaled and each channel shifted by up to `spread` (grey levels)."""
         gain = 1 + self.uniform(-spread, spread) / 100
-        r, g, b = (min(max(c * gain + self.uniform(-spread, spread) / 3, 4.0), 250.0) for c in colour)
-        return r, g, b
+        wide = spread / 1.5
+        r, g, b = colour
+        r = r * gain + (self.unit() - 0.5) * wide
+        g = g * gain + (self.unit() - 0.5) * wide
+        b = b * gain + (self.unit() - 0.5) * wide
+        return min(max(r, 4.0), 250.0), min(max(g, 4.0), 250.0), min(max(b, 4.0), 250.0)

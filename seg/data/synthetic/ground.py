@@ -44,7 +44,9 @@ class Tables:
         self.lines = scene.lines
         at = np.array([line.u for line in scene.lines], np.float32)
         if len(at):
-            self.nearest = np.abs(centres[:, None].astype(np.float32) - at).argmin(1).astype(np.int32)
+            order = at.argsort()
+            middles = (at[order][1:] + at[order][:-1]) / 2
+            self.nearest = order[np.searchsorted(middles, centres)].astype(np.int32)
             self.line_u = at
             self.line_near = at[self.nearest]
             self.widest = max(line.width for line in scene.lines) / 2
@@ -108,7 +110,7 @@ class Ground:
         tone = np.ones_like(u)
         near = int((step < 0.5).argmax())
         for which, (noise, dense, first) in enumerate(
-            ((textures.grain(), (24.0, 14.0), near), (textures.blotch(), (2.5, 0.8), 0))
+            ((textures.grain(), (24.0, 14.0), near), (textures.blotch(), (3.0, 0.6), 0))
         ):
             # Row coordinates wrap at the texture's period, so that they stay small however far the car has driven.
             along = (np.mod(view.s0 * dense[1], textures.SIDE) + view.row_s[first:] * dense[1]).astype(np.float32)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from seg.data.synthetic import labels, textures
 from seg.data.synthetic.canvas import KEEP, U8, Canvas
 from seg.data.synthetic.dice import Dice
-from seg.data.synthetic.roadside import palette
 from seg.data.synthetic.scene import Light, Scene
+from seg.data.synthetic.scenery import palette
 
 
 def draw_sky(canvas: Canvas, scene: Scene) -> None:
@@ -23,8 +23,9 @@ def draw_sky(canvas: Canvas, scene: Scene) -> None:
     sky = np.broadcast_to(column[:, None], (rows, view.width, 3))
     turn = int((view.bearing * 1.2 + scene.skyline_seed % 97) * textures.SIDE / 2)
     if light.cloud > 0.03:
-        density = np.roll(textures.clouds(), (scene.skyline_seed % 511, -turn), (0, 1))
-        cover = cv2.resize(density[:256], (view.width, rows), interpolation=cv2.INTER_LINEAR)
+        r0, c0, half = scene.skyline_seed % textures.SIDE, turn % textures.SIDE, textures.SIDE // 2
+        density = textures.clouds()[r0 : r0 + half, c0 : c0 + textures.SIDE]
+        cover = cv2.resize(density, (view.width, rows), interpolation=cv2.INTER_LINEAR)
         cover = np.clip(cover * 0.5 + light.cloud - 0.45, 0, 0.9)[..., None]
         sky = sky + (np.float32(light.cloud_tint) - sky) * cover
     canvas.rgb[:rows] = np.clip(sky, 0, 255).astype(np.uint8)

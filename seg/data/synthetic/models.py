@@ -109,12 +109,14 @@ _RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, narrow: float) -> None:
+        self.narrow = narrow  # share of the width that the roof lacks against the waist
         self.points: list[tuple[float, float, float]] = []
 
     def add(self, points: list[tuple[float, float, float]], material: str, face: int, tilt: float = 0.0) -> Part:
         start = len(self.points)
-        self.points += [(across, up, along - 0.5) for across, up, along in points]
+        for across, up, along in points:
+            self.points.append((across * (1 - self.narrow * max(up - 0.6, 0.0) / 0.4), up, along - 0.5))
         return Part(start, len(self.points), material, face, tilt)
 
     def quad(
@@ -149,7 +151,8 @@ def _ends(build: _Builder, m: Model) -> list[Part]:
 @cache
 def template(variant: int) -> Template:
     """The polygons of model number `variant`."""
-    m, build = ORDER[variant], _Builder()
+    m = ORDER[variant]
+    build = _Builder(0.0 if m.heavy else 0.07 if m.height > 2 else 0.17)
     p = m.profile
     belly = ((0.06, p[0][1] + 0.03), (0.94, p[0][1] + 0.03))
     under = [build.add(build.quad((at, 0.05), (at, up), (-0.9, 0.9)), "dark", -1) for at, up in belly]

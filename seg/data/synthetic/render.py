@@ -16,7 +16,7 @@ from seg.data.synthetic.street import CHUNK, chunk
 
 _AHEAD = 190.0  # metres of road with objects on it
 _BEHIND = 20.0
-_LONG = frozenset({"building", "barrier"})  # drawn along the road by themselves, from `s` to `s + length`
+_LONG = frozenset({"building", "barrier", "bank"})  # drawn along the road by themselves, from `s` to `s + length`
 
 
 class Renderer:
@@ -42,7 +42,7 @@ class Renderer:
         return expose(canvas.rgb, scene, Dice(*scene.key, 9, tick)), canvas.label
 
     def _things(self, s0: float) -> list[Thing]:
-        first, last = int((s0 - _BEHIND) // CHUNK), int((s0 + _AHEAD) // CHUNK)
+        first, last = int(s0 // CHUNK), int((s0 + _AHEAD) // CHUNK)
         for gone in [k for k in self.chunks if k < first]:
             del self.chunks[gone]
         for k in range(first, last + 1):
@@ -68,8 +68,10 @@ class Renderer:
         s = np.array([t.s for t in things])
         u = np.array([t.u for t in things])
         x, y, z, heading = view.place(s, u)
+        y = y + np.array([self.scene.lift(t.u) for t in things])
         reach = np.array([t.length if t.kind in _LONG else 0.0 for t in things])
         depth = z + reach / 2
+        depth[[t.kind == "bank" for t in things]] += 8.0  # what stands on a bank is drawn over it
         nearest = np.array(
             [-9.0 if t.kind in _LONG else -t.length / 2 + 1.0 if t.kind == "vehicle" else 1.5 for t in things]
         )
@@ -79,6 +81,9 @@ class Renderer:
             & (z < _AHEAD + 10)
             & (np.abs(x) - margin < np.maximum(depth, 1) * view.width / view.focal / 2 * 1.1)
         )
+        # A vehicle that the camera would be inside of, or touch, has no place in the picture.
+        half = np.array([t.length / 2 if t.kind == "vehicle" else -99.0 for t in things])
+        visible &= (z - half > 2.5) | (np.abs(x) > 2.0) | (half < 0)
         order = np.flatnonzero(visible)
         clips = view.clip_rows(s + reach)
         for i in order[np.argsort(-depth[order], kind="stable")]:

@@ -133,7 +133,7 @@ def _edges(dice: Dice, road: RGB, left: float, right: float, place: str, oneway:
 
 def _tracks(dice: Dice, lanes: list[Lane], left: float, right: float, road: RGB) -> list[Band]:
     """The carriageway; wheel tracks, oil stripes and re-laid lanes differ a little in tone."""
-    grain, blotch = dice.uniform(0.02, 0.12), dice.uniform(0.01, 0.09)
+    grain, blotch = dice.uniform(0.02, 0.13), 0.005 + 0.07 * dice.unit() ** 1.5
     bands = [Band(left, right, labels.ROAD, road, grain, blotch)]
     track, oil = dice.uniform(-0.09, 0.06), dice.uniform(-0.1, 0.03)
     for lane in lanes:
@@ -145,7 +145,11 @@ def _tracks(dice: Dice, lanes: list[Lane], left: float, right: float, road: RGB)
             bands.append(_toned(band, 1 + change))
     for _ in range(dice.integer(0, 3)):  # tar seams
         u = dice.uniform(left, right)
-        bands.append(_toned(Band(u, u + dice.uniform(0.03, 0.08), labels.ROAD, road, grain, blotch), 0.7))
+        bands.append(
+            _toned(
+                Band(u, u + dice.uniform(0.03, 0.08), labels.ROAD, road, grain, blotch), dice.pick((0.68, 0.75, 1.13))
+            )
+        )
     return bands
 
 

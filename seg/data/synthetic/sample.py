@@ -32,6 +32,8 @@ _STEEL: tuple[RGB, ...] = (
     (122, 96, 70),
 )
 
+_PARKING = 3.6  # metres from the outer lane's middle to the kerb that leave room for a parked car
+
 
 def sample_scene(seed: int, index: int) -> Scene:
     """The scene with this (seed, index); a pure function."""
@@ -58,9 +60,10 @@ def sample_scene(seed: int, index: int) -> Scene:
         lanes=sec.lanes,
         traffic=tuple(_traffic(dice, place, sec.lanes)),
         frontages=tuple(_frontages(dice, place, sec, leaves)),
+        median=(sec.median[0] + sec.median[1]) / 2 if sec.median and dice.chance(0.85) else None,
         light=light,
-        hills=dice.uniform(0.01, 0.09) if dice.chance(0.6) else 0.0,
-        forest=dice.uniform(0.01, 0.07) if dice.chance(0.75) else 0.0,
+        hills=dice.uniform(0.015, 0.13) if dice.chance(0.65) else 0.0,
+        forest=dice.uniform(0.012, 0.02 + 0.1 * dice.unit()) if dice.chance(0.88) else 0.0,
         skyline_seed=dice.integer(0, 10**6),
         bonnet=dice.uniform(0.04, 0.16) if dice.chance(0.2) else 0.0,
         bonnet_colour=dice.around(dice.pick(_CAR_COLOURS), 10),
@@ -102,7 +105,7 @@ def _traffic(dice: Dice, place: str, lanes: tuple[Lane, ...]) -> list[Thing]:
     found: list[Thing] = []
     density = dice.uniform(0.0, 1.0)
     for lane in lanes:
-        s = dice.uniform(7, 40) if lane.u == 0 else dice.uniform(-4, 50)
+        s = dice.uniform(10, 45) if lane.u == 0 else dice.uniform(-4, 50)
         while s < 190:
             if dice.chance(0.25 + 0.6 * density):
                 found.append(vehicle(dice, s, lane, place))
@@ -120,6 +123,7 @@ def _frontages(dice: Dice, place: str, sec: road.Section, leaves: RGB) -> list[F
             place,
             side,
             abs(edge),
+            sec.lanes,
             leaves,
             (gap if lamps and (dice.chance(0.75) or variant == 0) else 0.0, height, colour, variant),
         )
@@ -128,13 +132,22 @@ def _frontages(dice: Dice, place: str, sec: road.Section, leaves: RGB) -> list[F
 
 
 def _frontage(
-    dice: Dice, place: str, side: int, edge: float, leaves: RGB, lamp: tuple[float, float, RGB, int]
+    dice: Dice,
+    place: str,
+    side: int,
+    edge: float,
+    lanes: tuple[Lane, ...],
+    leaves: RGB,
+    lamp: tuple[float, float, RGB, int],
 ) -> Frontage:
+    """One side of the road; `lamp` is (gap, height, colour, variant) of the street lamps."""
     town = place in ("urban", "suburb")
+    room = edge - max(lane.u * side for lane in lanes)
     built = {"urban": 0.85, "suburb": 0.5, "rural": 0.04, "highway": 0.05}[place]
     walls = {"urban": 0.25, "suburb": 0.5, "rural": 0.3, "highway": 0.75}[place]
     kinds = ("fence", "hedge", "wall", "fence") if town else ("rail", "rail", "jersey", "fence", "wall", "hedge")
     barrier = dice.pick(kinds) if dice.chance(walls) else ""
+    bank = dice.uniform(0.4, 3.2) if not town and dice.chance(0.5) else 0.0
     near = edge + (dice.uniform(0.3, 1.5) if barrier in ("rail", "jersey") else dice.uniform(3, 9))
     return Frontage(
         side=side,
@@ -149,14 +162,16 @@ def _frontage(
         signs=dice.uniform(0.2, 1.3),
         lights=dice.uniform(0, 0.7) if place == "urban" else 0.0,
         posts=dice.uniform(8, 30) if dice.chance(0.3 if place != "rural" else 0.6) else 0.0,
-        trees=dice.uniform(0, 5) * dice.unit() if town else dice.uniform(0, 9) * dice.unit(),
+        trees=dice.uniform(0, 6) * dice.unit() if town else dice.uniform(0, 13) * dice.unit(),
         tree_kind=dice.integer(0, 3),
         tree_tint=leaves,
         buildings=built if dice.chance(0.9) else 0.2,
         barrier=barrier,
         barrier_u=near,
         people=dice.uniform(0, 1.2) if town else 0.02,
-        parked=dice.uniform(0, 1) ** 2 if town else 0.03,
+        bank=bank,
+        bank_width=dice.uniform(3, 9),
+        parked=(dice.uniform(0, 1) ** 2 if town else 0.03) if room > _PARKING else 0.0,
     )
 
 
@@ -183,12 +198,12 @@ def _light(dice: Dice) -> Light:
         direct=dice.uniform(0.0, 0.15) if dull else dice.uniform(0.45, 0.95),
         shade=0.0 if dull else dice.weighted({0.0: 1.2, dice.uniform(0.1, 0.7): 1.0}),
         wet=dice.uniform(0.3, 0.9) if weather == "rain" else 0.0,
-        exposure=(dice.uniform(0.42, 0.7) if weather == "dusk" else dice.uniform(0.6, 1.25)),
-        gamma=dice.uniform(0.75, 1.3),
+        exposure=(dice.uniform(0.6, 1.0) if weather == "dusk" else dice.uniform(0.8, 1.4)),
+        gamma=dice.uniform(0.7, 1.2),
         tint=(1 + mix, 1 + dice.uniform(-0.03, 0.03), 1 - mix),
         saturation=dice.uniform(0.45, 1.35),
         blur=dice.uniform(0.3, 1.0) if dice.chance(0.85) else dice.uniform(1.0, 1.6),
-        noise=dice.uniform(0.5, 4) if dice.chance(0.8) else dice.uniform(4, 11),
+        noise=dice.uniform(0.5, 4) if dice.chance(0.85) else dice.uniform(4, 9),
         vignette=dice.uniform(0, 0.35) if dice.chance(0.5) else 0.0,
         rain=dice.uniform(0.2, 1) if weather == "rain" else 0.0,
         flare=dice.uniform(0.05, 0.3) if dice.chance(0.15) else 0.0,

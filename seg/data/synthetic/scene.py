@@ -7,6 +7,7 @@ right, 0 is the centre of the own lane). Colours are RGB in 0..255 as seen in fu
 from dataclasses import dataclass
 
 RGB = tuple[float, float, float]
+BANK_GAP = 2.5  # metres of flat verge between a road's edge and the foot of a bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class Frontage:
     barrier: str  # "", "rail", "jersey", "fence", "hedge", "wall"
     barrier_u: float
     people: float
+    bank: float  # height in metres to which the verge rises, 0 for flat
+    bank_width: float
     parked: float
 
 
@@ -163,9 +166,17 @@ class Scene:
     lanes: tuple[Lane, ...]
     traffic: tuple[Thing, ...]
     frontages: tuple[Frontage, ...]
+    median: float | None  # u of a barrier between the carriageways
     light: Light
     hills: float  # height of the skyline, share of the picture's height
     forest: float
     skyline_seed: int
     bonnet: float  # share of the picture's height that the own bonnet covers, 0 for none
     bonnet_colour: RGB
+
+    def lift(self, u: float) -> float:
+        """Height of the verge above the road at lateral position u, metres."""
+        for f in self.frontages:
+            if f.bank and u * f.side > f.edge + BANK_GAP:
+                return f.bank * min((u * f.side - f.edge - BANK_GAP) / f.bank_width, 1.0)
+        return 0.0

@@ -2,7 +2,7 @@
 
 from seg.data.synthetic.dice import Dice
 from seg.data.synthetic.sample import vehicle
-from seg.data.synthetic.scene import RGB, Frontage, Lane, Scene, Thing
+from seg.data.synthetic.scene import BANK_GAP, RGB, Frontage, Lane, Scene, Thing
 
 CHUNK = 40.0  # metres of road per chunk
 
@@ -26,7 +26,10 @@ def chunk(scene: Scene, number: int) -> list[Thing]:
         found += _trees(dice, front, start)
         found += _buildings(dice, scene, front, start)
         found += _barrier(dice, front, start)
+        found += _bank(scene, front, start)
         found += _people(dice, scene, front, start)
+    if scene.median is not None:
+        found += _median(scene, scene.median, start)
     if scene.place == "highway" and dice.chance(0.12):
         found.append(
             Thing("gantry", start + dice.uniform(0, 30), 0.0, dice.uniform(12, 22), 6.2, 2.4, dice.pick(_SIGNS[1:5:3]))
@@ -189,7 +192,7 @@ def _buildings(dice: Dice, scene: Scene, f: Frontage, start: float) -> list[Thin
     return found
 
 
-_BARRIERS: dict[str, tuple[float, RGB]] = {
+BARRIER_LOOKS: dict[str, tuple[float, RGB]] = {
     "rail": (0.75, (158, 162, 164)),
     "jersey": (0.9, (168, 164, 156)),
     "fence": (1.8, (120, 116, 106)),
@@ -201,23 +204,51 @@ _BARRIERS: dict[str, tuple[float, RGB]] = {
 def _barrier(dice: Dice, f: Frontage, start: float) -> list[Thing]:
     if not f.barrier:
         return []
-    height, colour = _BARRIERS[f.barrier]
-    kinds = list(_BARRIERS)
+    height, colour = BARRIER_LOOKS[f.barrier]
+    kinds = list(BARRIER_LOOKS)
     steady = Dice(int(f.lamp_phase * 1000), f.side + 1)  # one look along the whole road
     height, colour = height * steady.uniform(0.8, 1.25), steady.around(colour, 18)
     return [
         Thing(
             "barrier",
-            start + k * 5.0,
+            start + k * 8.0,
             f.side * f.barrier_u,
             0.3,
             height,
-            5.0,
+            8.0,
             colour,
             variant=kinds.index(f.barrier),
             side=f.side,
         )
-        for k in range(int(CHUNK / 5))
+        for k in range(int(CHUNK / 8))
+    ]
+
+
+def _median(scene: Scene, u: float, start: float) -> list[Thing]:
+    """The barrier between the carriageways, and at times lamps with two arms on it."""
+    steady = Dice(*scene.key, 3)
+    name, side = steady.pick(("rail", "jersey", "hedge")), 1 if u > 0 else -1
+    height, colour = BARRIER_LOOKS[name]
+    height, colour = height * steady.uniform(0.8, 1.3), steady.around(colour, 18)
+    variant, count = list(BARRIER_LOOKS).index(name), int(CHUNK / 8)
+    found = [
+        Thing("barrier", start + k * 8.0, u, 0.3, height, 8.0, colour, variant=variant, side=side) for k in range(count)
+    ]
+    gap = steady.uniform(28, 50) if steady.chance(0.4) else 0.0
+    tall, steel = steady.uniform(8, 12), steady.around((140, 142, 142), 30)
+    found += [Thing("lamp", s, u, 0.22, tall, 2.2, steel, side=side) for s in _grid(start, gap, 5.0)]
+    return found
+
+
+def _bank(scene: Scene, f: Frontage, start: float) -> list[Thing]:
+    """The verge's slope, a stretch at a time; coloured as the ground that it rises from."""
+    if not f.bank:
+        return []
+    ground = scene.bands[0].colour
+    u = f.side * (f.edge + BANK_GAP)
+    return [
+        Thing("bank", start + k * 10.0, u, f.bank_width, f.bank, 10.0, ground, side=f.side)
+        for k in range(int(CHUNK / 10))
     ]
 
 

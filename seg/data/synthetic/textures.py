@@ -1,5 +1,6 @@
 """Noise and sprites, made once per process and the same in every process."""
 
+import math
 from functools import cache
 
 import cv2
@@ -45,8 +46,9 @@ def blotch() -> F32:
 
 @cache
 def clouds() -> F32:
-    """Cloud density (SIDE, SIDE), zero mean and unit deviation."""
-    return _octaves(np.random.default_rng(13), SIDE, 4, 256, 0.6)
+    """Cloud density (SIDE * 3 / 2, SIDE * 2), zero mean and unit deviation, repeated so that any window is a slice."""
+    tile = _octaves(np.random.default_rng(13), SIDE, 4, 256, 0.6)
+    return np.tile(tile, (2, 2))[: SIDE * 3 // 2]
 
 
 @cache
@@ -61,10 +63,22 @@ def sensor_noise() -> NDArray[np.int8]:
 
 
 @cache
-def trees() -> tuple[tuple[U8, U8], ...]:
-    """Crowns as (luminance, mask) pairs, each (SPRITE, SPRITE): 0-7 round, 8-11 conifer, 12-17 bare, 18-23 bush."""
+def trees() -> tuple[tuple[tuple[U8, U8], ...], ...]:
+    """Crowns as (luminance, mask) pairs at SPRITE, SPRITE / 2 .. SPRITE / 16 pixels: 0-7 round, 8-11 conifer, 12-17 bare, 18-23 bush."""
     kinds = ["round"] * 8 + ["conifer"] * 4 + ["bare"] * 6 + ["bush"] * 6
-    return tuple(_bare(Dice(21, i)) if kind == "bare" else _crown(Dice(21, i), kind) for i, kind in enumerate(kinds))
+    full = [_bare(Dice(21, i)) if kind == "bare" else _crown(Dice(21, i), kind) for i, kind in enumerate(kinds)]
+    return tuple(tuple((_half(light, k), _half(mask, k)) for k in range(5)) for light, mask in full)
+
+
+def tree(variant: int, height: float) -> tuple[U8, U8]:
+    """Crown number `variant` at the smallest stored size that is not below `height` pixels by much."""
+    sizes = trees()[variant]
+    return sizes[min(max(int(math.log2(SPRITE / max(height, 1.0)) + 0.3), 0), len(sizes) - 1)]
+
+
+def _half(sprite: U8, times: int) -> U8:
+    side = SPRITE >> times
+    return np.asarray(cv2.resize(sprite, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _crown(dice: Dice, kind: str) -> tuple[U8, U8]:

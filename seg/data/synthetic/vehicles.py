@@ -4,10 +4,11 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seg.data.synthetic import labels
 from seg.data.synthetic.camera import F64, NEAR, cut_near
-from seg.data.synthetic.canvas import KEEP, Canvas
+from seg.data.synthetic.canvas import KEEP, Canvas, fixed_point
 from seg.data.synthetic.models import LEFT, Part, Template, template
 from seg.data.synthetic.scene import RGB, Thing
 
@@ -22,7 +23,8 @@ _COLOURS: dict[str, RGB] = {
     "plate": (226, 222, 196),
     "dark": (26, 26, 28),
 }
-_DETAIL = 8.0  # pixels of height below which a vehicle gets no glass, lights or wheels
+_COARSE = 6.0  # pixels of height from which a vehicle gets glass
+_DETAIL = 10.0  # pixels of height from which it also gets lights and wheels
 
 
 class _Body:
@@ -34,19 +36,18 @@ class _Body:
         self.z = max(pose[2], 1.0)
         self.camera = to_camera(thing, pose, self.shape.points)
         self.whole = bool(self.camera[:, 2].min() >= NEAR)
-        if self.whole:
-            self.pixels = canvas.view.project(self.camera)
-        self.seen: set[int] = {-1}
+        if self.whole:  # the usual case: everything projected and rounded at once
+            self.fixed = fixed_point(canvas.view.project(self.camera))
 
-    def outline(self, part: Part) -> F64 | None:
-        """The part's pixels (N, 2) if it faces the camera, else None."""
+    def outline(self, part: Part) -> NDArray[np.int32] | None:
+        """The part's pixels (N, 2), fixed point, if it faces the camera, else None."""
         if self.whole:
-            pixels = self.pixels[part.start : part.stop]
+            pixels = self.fixed[part.start : part.stop]
         else:
             points = cut_near(self.camera[part.start : part.stop])
             if len(points) < 3:
                 return None
-            pixels = self.canvas.view.project(points)
+            pixels = fixed_point(self.canvas.view.project(points))
         return pixels if _faces_us(pixels) else None
 
     def gain(self, part: Part) -> float:
@@ -55,7 +56,7 @@ class _Body:
         if part.face >= LEFT:
             outward = canvas.left if (part.face == LEFT) == (self.thing.side > 0) else canvas.right
             return 0.3 + 0.65 * outward
-        return canvas.front * (1 - part.tilt) * (0.86 if part.material == "low" else 1.0) + canvas.top * part.tilt
+        return canvas.front * (1 - part.tilt) * (0.82 if part.material == "low" else 1.0) + canvas.top * part.tilt
 
     def colour(self, part: Part) -> RGB:
         """The part's own colour."""
@@ -68,14 +69,11 @@ class _Body:
             return 28 + sky[0] * 0.3, 34 + sky[1] * 0.3, 38 + sky[2] * 0.3
         return _COLOURS[part.material]
 
-    def draw(self, part: Part, label: int) -> None:
-        """Fill one part if the face that it sits on is visible."""
-        if part.face not in self.seen:
-            return
-        pixels = self.outline(part)
+    def draw(self, part: Part, pixels: NDArray[np.int32] | None, label: int) -> None:
+        """Fill one part."""
         if pixels is not None:
             rgb = self.canvas.hazed(self.colour(part), self.z, self.gain(part))
-            self.canvas.fill(pixels, rgb, label, self.clip)
+            self.canvas.fill_fixed(pixels, rgb, label, self.clip)
 
 
 def to_camera(thing: Thing, pose: Pose, points_N3: F64) -> F64:
@@ -90,9 +88,9 @@ def to_camera(thing: Thing, pose: Pose, points_N3: F64) -> F64:
     return out
 
 
-def _faces_us(pixels_N2: F64) -> bool:
+def _faces_us(pixels_N2: NDArray[np.int32]) -> bool:
     """True if the polygon's winding says that its outside is towards the camera."""
-    total = 0.0
+    total = 0
     points = pixels_N2.tolist()
     x0, y0 = points[-1]
     for x, y in points:
@@ -110,19 +108,23 @@ def draw_vehicle(canvas: Canvas, thing: Thing, pose: Pose, clip: int) -> None:
         _shadow(canvas, thing, pose, clip)
     body = _Body(canvas, thing, pose, clip)
     shape = body.shape
-    for part in shape.under if body.whole else ():
-        body.draw(part, labels.VEHICLE)
+    if body.whole:
+        for part in shape.under:
+            body.draw(part, body.outline(part), labels.VEHICLE)
     z = body.camera[:, 2]
-    faces = [part for part in (*shape.faces, *shape.sides) if body.outline(part) is not None]
-    faces.sort(key=lambda part: part.face >= LEFT or -float(z[part.start : part.stop].sum()))
-    body.seen.update(part.face for part in faces)
-    for part in faces:
-        body.draw(part, labels.VEHICLE)
-    if tall > _DETAIL:
-        for part in shape.trim:
-            body.draw(part, KEEP)
-        for part in shape.side_trim:
-            body.draw(part, labels.VEHICLE if part.material == "tyre" else KEEP)
+    order = sorted(shape.faces, key=lambda part: -float(z[part.start] + z[part.start + 2]))
+    seen = set()
+    for part in (*order, *shape.sides):
+        pixels = body.outline(part)
+        if pixels is not None:
+            seen.add(part.face)
+            body.draw(part, pixels, labels.VEHICLE)
+    for part in shape.trim if tall > _COARSE else ():
+        if part.face in seen and (tall > _DETAIL or part.material == "glass"):
+            body.draw(part, body.outline(part), KEEP)
+    for part in shape.side_trim if tall > _DETAIL else ():
+        if part.face in seen:
+            body.draw(part, body.outline(part), labels.VEHICLE if part.material == "tyre" else KEEP)
 
 
 _CORNERS = np.array([(-1.04, 0.0, -0.52), (1.04, 0.0, -0.52), (1.04, 0.0, 0.52), (-1.04, 0.0, 0.52)])
