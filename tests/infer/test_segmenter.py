@@ -1,0 +1,90 @@
+"""The library's front door: frames of any size in, answers of that size out."""
+
+import numpy as np
+import pytest
+from media import picture
+from onnx_models import expected_classes, save_bands
+
+from infer import Segmenter, open_source
+from seg.errors import SegError
+from seg.frame import Frame
+from seg.geometry import fit_frame, fit_map
+
+
+def test_frame_profile(segmenter):
+    rgb = picture(4)
+    answer = segmenter(rgb)
+    np.testing.assert_array_equal(answer.classes, expected_classes(rgb))
+    assert (answer.classes.dtype, answer.confidence.dtype) == (np.uint8, np.uint8)
+    assert answer.confidence.shape == (48, 64)
+    assert answer.novelty == pytest.approx(rgb.mean(), abs=0.01)
+    assert set(answer.timings) == {"preprocess", "network", "postprocess"}
+    assert segmenter.spec.as_ontology().names[1] == "road"
+
+
+@pytest.mark.parametrize("size", [(48, 64), (96, 128), (31, 17), (1, 1), (200, 7)])
+def test_any_size(segmenter, size):
+    rgb = picture(2, *size)
+    answer = segmenter(rgb)
+    assert answer.classes.shape == answer.confidence.shape == size
+    np.testing.assert_array_equal(answer.classes, fit_map(expected_classes(fit_frame(rgb, (48, 64))), size))
+
+
+def test_views_and_frames_are_taken(segmenter):
+    rgb = picture(1)
+    flipped = rgb[:, ::-1]
+    np.testing.assert_array_equal(segmenter(flipped).classes, expected_classes(flipped))
+    np.testing.assert_array_equal(segmenter(Frame(rgb, 0, 0, "test")).classes, expected_classes(rgb))
+
+
+@pytest.mark.parametrize("profile", ["frame", "argmax", "logits"])
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_profiles_and_providers_agree(tmp_path, profile, provider):
+    if provider == "openvino":
+        pytest.importorskip("openvino")
+    segmenter = Segmenter(save_bands(tmp_path / "m.onnx", profile), provider, threads=1)
+    rgb = picture(5)
+    answer = segmenter(rgb)
+    assert (
+        answer.classes != expected_classes(rgb)
+    ).mean() < 0.005  # a value on the edge of a band may round either way
+    assert (answer.confidence is None) == (profile == "argmax")
+    assert answer.novelty is None
+
+
+def test_dynamic_size_is_not_resized(tmp_path):
+    segmenter = Segmenter(save_bands(tmp_path / "m.onnx", dynamic=True), threads=1)
+    rgb = picture(3, 33, 21)
+    np.testing.assert_array_equal(segmenter(rgb).classes, expected_classes(rgb))
+
+
+@pytest.mark.parametrize(
+    ("frame", "got"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((4, 4), np.uint8), r"\(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        ("frame.png", "str"),
+    ],
+)
+def test_another_array_is_refused(segmenter, frame, got):
+    with pytest.raises(SegError, match=rf"expected a uint8 RGB array of shape \(H, W, 3\), got .*{got}"):
+        segmenter(frame)
+
+
+def test_stream(segmenter, video):
+    with open_source(video) as source:
+        answers = list(segmenter.stream(source))
+    assert [frame.index for frame, _ in answers] == list(range(12))
+    for frame, answer in answers:
+        np.testing.assert_array_equal(answer.classes, expected_classes(frame.rgb_HWC))
+        assert answer.timings["decode"] >= 0
+
+
+def test_answers_do_not_share_memory(tmp_path):
+    segmenter = Segmenter(save_bands(tmp_path / "m.onnx"), threads=1)
+    first = segmenter(picture(0))
+    before = first.classes.copy()
+    segmenter(255 - picture(0))
+    np.testing.assert_array_equal(first.classes, before)

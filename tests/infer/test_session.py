@@ -1,0 +1,150 @@
+"""Loading a model: the contract is read, foreign and damaged files are refused, a provider is there or an error."""
+
+import importlib.metadata
+import warnings
+
+import pytest
+from onnx_models import make_spec, save_bands
+
+import infer.session
+from infer.onnx_file import read_metadata
+from infer.session import Session
+from seg import runtime
+from seg.errors import SegError
+from seg.spec import METADATA_KEY
+
+
+def test_metadata_is_read_without_a_runtime(model):
+    import onnx
+
+    expected = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    assert read_metadata(model) == expected
+    assert METADATA_KEY in expected
+
+
+def test_contract_and_provider(model):
+    session = Session(model)
+    assert session.spec == make_spec(novelty=True)
+    assert session.provider == "cpu"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.9, 0.999])
+def test_truncated_file_is_refused(model, tmp_path, share):
+    data = model.read_bytes()
+    part = tmp_path / "part.onnx"
+    part.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(
+        SegError, match=r"part\.onnx: (truncated|not an ONNX file|not a model of this project)"
+    ) as caught:
+        Session(part)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, this is text", b"\x89PNG\r\n\x1a\n" + bytes(50), bytes(100)])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(SegError, match="not an ONNX file"):
+        Session(path)
+
+
+def test_foreign_model_is_refused(tmp_path):
+    path = save_bands(tmp_path / "foreign.onnx", metadata=False)
+    with pytest.raises(SegError, match="not a model of this project"):
+        Session(path)
+
+
+def test_contract_that_does_not_fit_the_graph_is_refused(tmp_path):
+    import onnx
+
+    path = save_bands(tmp_path / "mixed.onnx", profile="logits")
+    loaded = onnx.load(path)
+    onnx.helper.set_model_props(loaded, make_spec("frame").to_metadata())
+    onnx.save(loaded, path)
+    with pytest.raises(SegError, match="contract names an input 'frame' of uint8"):
+        Session(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(SegError, match="no such file"):
+        Session(tmp_path / "none.onnx")
+    with pytest.raises(SegError, match="folder"):
+        Session(tmp_path)
+
+
+def test_unknown_provider_and_threads(model):
+    with pytest.raises(SegError, match="expected one of: auto, cpu"):
+        Session(model, "gpu")
+    with pytest.raises(SegError, match="at least one thread"):
+        Session(model, threads=0)
+
+
+class _Ort:
+    """An onnxruntime that lists CUDA and loads the CPU, as the GPU build does where there is no GPU."""
+
+    class SessionOptions:
+        pass
+
+    class InferenceSession:
+        def __init__(self, *arguments, **options):
+            pass
+
+        def get_providers(self):
+            return ["CPUExecutionProvider"]
+
+    @staticmethod
+    def get_available_providers():
+        return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_no_quiet_fall_back(model, monkeypatch, provider):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", _Ort)
+    with pytest.raises(SegError, match=f"provider '{provider}' did not load"):
+        Session(model, provider)
+
+
+def test_provider_that_is_not_built_in(model, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(SegError, match="provider 'cuda' is not there"):
+        Session(model, "cuda")
+
+
+def test_openvino_that_is_not_installed(model, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(SegError, match="openvino"):
+        Session(model, "openvino")
+
+
+def test_auto_takes_what_loads_and_says_so(model, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    session = Session(model, "auto")
+    assert session.provider == "cpu"
+    assert session.choice == "auto chose cpu (cuda, openvino not available)"
+
+
+def _install(monkeypatch, *names):
+    def version(name):
+        if name not in names:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(runtime, "version", version)
+
+
+def test_both_runtimes_are_warned_of_once(model, monkeypatch):
+    _install(monkeypatch, "onnxruntime", "onnxruntime-gpu")
+    monkeypatch.setattr(infer.session, "_warned", False)
+    with pytest.warns(UserWarning, match="both installed"):
+        Session(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Session(model)
+
+
+def test_no_runtime_is_said_plainly(model, monkeypatch):
+    _install(monkeypatch)
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(SegError, match="ONNX Runtime is not installed"):
+        Session(model)

@@ -1,0 +1,65 @@
+"""Small pictures and videos for tests, made and read back without any of our code."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+TIME_BASE = Fraction(1, 90_000)
+
+
+def picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Smooth, so that a lossy codec keeps it, and different for each index."""
+    y, x = np.mgrid[:height, :width]
+    red = 200 * x / width + 2 * index
+    return (
+        np.stack([red, 200 * y / height, np.full_like(red, 40 + 5 * (index % 30))], axis=2)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
+def write_video(path: Path, count: int = 12, size=(48, 64), times_ms=None, codec="libx264", rotation: int = 0) -> Path:
+    """A video of `count` pictures at 25 frames/s, or at the times given. A key frame every 5."""
+    height, width = size
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = TIME_BASE
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(index, height, width), format="rgb24")
+            frame.pts = round((times_ms[index] if times_ms else 40 * index) * 90)
+            frame.time_base = TIME_BASE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def read_video(path: Path, pixels: str = "rgb24"):
+    """Times in ms and frames of a video."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return [round(float(frame.time * 1000), 3) for frame in frames], [
+        frame.to_ndarray(format=pixels) for frame in frames
+    ]
+
+
+def truncate(path: Path, target: Path, share: float = 0.6) -> Path:
+    data = path.read_bytes()
+    target.write_bytes(data[: int(len(data) * share)])
+    return target
+
+
+def atoms(path: Path) -> list[str]:
+    """The top-level boxes of an MP4, in order."""
+    data, names, at = path.read_bytes(), [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        names.append(data[at + 4 : at + 8].decode("latin1"))
+        at += size or len(data)
+    return names
