@@ -84,8 +84,8 @@ class ModelConfig(Strict):
     encoder: str = "tu-mobilenetv4_conv_small"
     encoder_weights: str | None = None
     decoder: Literal["unet", "fpn", "linknet", "deeplabv3plus", "segformer"] = "unet"
-    decoder_options: dict[str, Any] = {}
-    encoder_options: dict[str, Any] = {}
+    decoder_options: dict[str, Any] = Field(default_factory=dict)
+    encoder_options: dict[str, Any] = Field(default_factory=dict)
     code_channels: Positive = 128
     reconstruction: bool = False
 
