@@ -165,25 +165,23 @@ class Bdd100kReader(PublishedReader):
     `eval/lane.py`). The two tasks overlap on a part of the frames: with lanes, only frames that have both are read.
     """
 
-    layout = "images/10k/SPLIT/*.jpg with labels/sem_seg/masks/SPLIT/*.png (and labels/lane/masks/SPLIT/*.png)"
+    layout = "images/10k/SPLIT/*.jpg with labels/sem_seg/masks/SPLIT/*.png (and labels/lane/masks/*/*.png)"
     default_labels = "bdd100k"
     lanes_label_set: ClassVar = "bdd100k-lanes"
     not_paint: ClassVar = (0, 4)  # crosswalk and road curb are no lane lines
     paint_offset: ClassVar = 1000
 
     def find(self) -> tuple[Files, Files]:
-        """Frames of the 10k set (in `100k` where a copy keeps them there) and their masks."""
+        """Frames of the 10k set, for which the semantic masks were drawn, and their masks."""
         frames = scan(self.root / "images/10k" / self.split, *PICTURES)
-        frames = frames or scan(self.root / "images/100k" / self.split, *PICTURES)
         labels = scan(self.root / "labels/sem_seg/masks" / self.split, ".png")
-        self._lanes = {}
+        self._lanes: Files = {}
         if self.labels == self.lanes_label_set:
-            self._lanes = scan(self.root / "labels/lane/masks" / self.split, ".png")
+            # of any split: the two tasks were divided apart, and the semantic masks say which frames are val
+            lanes = scan(self.root / "labels/lane/masks", ".png")
+            self._lanes = {Path(name).name: path for name, path in lanes.items()}
             frames = {name: path for name, path in frames.items() if name in self._lanes}
             labels = {name: path for name, path in labels.items() if name in self._lanes}
-        elif self.root.joinpath("images/10k").is_dir() is False:
-            # the 100k pictures are mostly unlabelled for this task, by design
-            frames = {name: path for name, path in frames.items() if name in labels}
         return frames, labels
 
     def files(self, index: int) -> tuple[Path, ...]:

@@ -144,14 +144,14 @@ def test_bdd100k_with_lanes(tmp_path: Path) -> None:
         write_label(tmp_path / f"labels/sem_seg/masks/val/{name}.png", 0)
     # one byte a pixel: bit 3 where there is no marking; kinds: 6 single white, 4 road curb, 0 crosswalk, 2 double white
     lanes = np.array([[8, 255, 6, 4, 0, 32 + 16 + 2]] * HEIGHT, dtype=np.uint8)
-    (tmp_path / "labels/lane/masks/val").mkdir(parents=True)
-    Image.fromarray(lanes).save(tmp_path / "labels/lane/masks/val/a.png")
+    (tmp_path / "labels/lane/masks/train").mkdir(parents=True)
+    Image.fromarray(lanes).save(tmp_path / "labels/lane/masks/train/a.png")
     data = load(kind="bdd100k", root=tmp_path, split="val", labels="bdd100k-lanes")
     assert len(data) == 1  # b has no lane mask
     assert len(data.files(0)) == 3
     label = data.sample(0).label_HW[0]
     assert [data.space.name(int(value)) for value in label] == ["road", "road", "lane", "road", "road", "lane"]
-    write_label(tmp_path / "labels/lane/masks/val/a.png", 8, size=(HEIGHT, WIDTH + 1))
+    write_label(tmp_path / "labels/lane/masks/train/a.png", 8, size=(HEIGHT, WIDTH + 1))
     with pytest.raises(SegError, match=r"the lane mask is 7x4, but .*a\.png is 6x4"):
         data.sample(0)
 
