@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import TypeAdapter
+
+from seg.classes import load_ontology
+from seg.config import AnyData
+from seg.data.base import LabelledData
+from seg.data.open import open_data
 
 HEIGHT, WIDTH = 4, 6
 
@@ -34,3 +41,25 @@ def camvid_tree(root: Path, splits: dict[str, int], first_seed: int = 0) -> Path
             write_label(root / f"{split}annot" / f"{split}_{index}.png", value=index % 3 + 2)
             seed += 1
     return root
+
+
+def source(**keys: Any) -> AnyData:
+    """A data source of a config, from its keys."""
+    adapted: AnyData = TypeAdapter(AnyData).validate_python({key: _text(value) for key, value in keys.items()})
+    return adapted
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+def load(ontology: str = "drive", **keys: Any) -> LabelledData:
+    """One source, opened."""
+    return open_data([source(**keys)], load_ontology(ontology))
+
+
+def only_class(data: LabelledData, index: int) -> str:
+    """The name of the one label value of an item."""
+    values = np.unique(data.sample(index).label_HW)
+    assert len(values) == 1
+    return data.space.name(int(values[0]))
