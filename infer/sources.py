@@ -187,5 +187,5 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
 
 def without_secrets(url: str) -> str:
     """The URL without its password and its query, where tokens stand."""
-    url = re.sub(r"(?<=://)[^/@]*@", "***@", url)
+    url = re.sub(r"(?<=://)[^/]*@", "***@", url)
     return re.sub(r"\?.*", "?***", url)

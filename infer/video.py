@@ -18,11 +18,12 @@ from seg.frame import Frame
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 _SECOND_NS = 1_000_000_000
 _OPEN_AND_READ_TIMEOUT_S = (10.0, 10.0)
-_SLACK_S = 0.5
+_SLACK_S = 0.15
 """How much shorter than declared a video may be, where only its length is declared and not its frames."""
 
 
@@ -44,6 +45,7 @@ class _Decoded(Source):
         self._stream: VideoStream = streams[0]
         self._stream.thread_type = "AUTO"
         self._packets = self._damaged = 0
+        self._end_s = 0.0
         self._broken: str | None = None
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = Fraction(rate) if rate else DEFAULT_FPS
@@ -55,9 +57,9 @@ class _Decoded(Source):
             self._container.close()
             raise SegError(f"{self.name}: no frame in it can be decoded; is the file whole?")
         self.size = (self._first.rgb_HWC.shape[0], self._first.rgb_HWC.shape[1])
-        self._start_s = self._first.time_ns / _SECOND_NS
-        # how many frames the file says it holds: an MP4's index also knows its edit list, 0 means unsaid
-        self._entries = len(self._stream.index_entries) if "mp4" in self._container.format.name else self._stream.frames
+        self._first_s = self._first.time_ns / _SECOND_NS
+        # an MP4's index says exactly how many packets there are, 0 means unsaid; other files declare a length at most
+        self._entries = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
         self._declared_s = _declared_s(self._container, self._stream)
         self.count = self._entries or (round(self._declared_s * self.fps) if self._declared_s else None)
 
@@ -65,11 +67,11 @@ class _Decoded(Source):
         """The decoded frames, once through; afterwards `problem` tells of what is missing."""
         frame, self._first = self._first, None
         while frame is not None:
-            done, end_ns = frame.index + 1, frame.time_ns + _SECOND_NS / self.fps
+            done = frame.index + 1
             yield frame
             frame = next(self._frames, None)
             if frame is None:
-                self.problem = self._account(done, float(end_ns / _SECOND_NS) - self._start_s)
+                self.problem = self._account(done)
 
     def close(self) -> None:
         """Close the file or connection."""
@@ -80,15 +82,15 @@ class _Decoded(Source):
     def _why_not(self, error: Exception) -> str:
         """Why it cannot be opened, in one line."""
 
-    def _account(self, done: int, end_s: float) -> str | None:
-        """What is missing or damaged after `done` frames that ended at `end_s`; None if nothing is."""
+    def _account(self, done: int) -> str | None:
+        """What is missing or damaged after `done` frames; None if nothing is."""
         parts = []
-        missing_s = (self._declared_s or 0) - end_s
+        missing_s = (self._declared_s or 0) - (self._end_s - self._first_s)
         if self._entries and self._packets < self._entries:
             parts.append(f"ended early: {done} of {self._entries} frames decoded")
         elif self._broken:
             parts.append(f"ended early: {done} frames decoded ({self._broken})")
-        elif not self._entries and missing_s > _SLACK_S:
+        elif not self._entries and self._end_s and missing_s > _SLACK_S:
             parts.append(f"ended early: {done} frames decoded, the last {missing_s:.1f} s are missing")
         if self._damaged:
             parts.append(f"{self._damaged} damaged frame{'s' if self._damaged > 1 else ''}")
@@ -114,7 +116,9 @@ class _Decoded(Source):
             except av.FFmpegError:
                 self._damaged += 1
                 pictures = []
-            self._packets += packet is not None and packet.size > 0
+            if packet is not None and packet.size:
+                self._packets += 1
+                self._end_s = max(self._end_s, self._end_of(packet))
             for picture in pictures:
                 assert isinstance(picture, av.VideoFrame)
                 self._damaged += picture.is_corrupt
@@ -122,6 +126,14 @@ class _Decoded(Source):
                 index += 1
             if packet is None:
                 return
+
+    @staticmethod
+    def _end_of(packet: Packet[VideoStream]) -> float:
+        """When the packet's frame ends, in seconds; 0 where it does not say."""
+        begin = packet.dts if packet.pts is None else packet.pts
+        if begin is None or packet.time_base is None:
+            return 0.0
+        return float((begin + (packet.duration or 0)) * packet.time_base)
 
     def _frame(self, picture: av.VideoFrame, index: int) -> Frame:
         if picture.pts is None or picture.time_base is None:
@@ -173,6 +185,8 @@ def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
     match = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska, stream by stream
     if match:
         return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+    if stream.frames and stream.average_rate:  # AVI; its duration is an estimate where the index is cut off
+        return float(stream.frames / stream.average_rate)
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration and len(container.streams) == 1:

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +108,6 @@ def _proc_fields(path: str) -> dict[str, str]:
 
 def _cuda_devices() -> list[str] | None:
     """GPUs as torch sees them; None where it cannot be asked."""
-    if find_spec("torch") is None:
-        return None
     try:
         import torch
     except (ImportError, OSError):

@@ -28,13 +28,15 @@ def write_video(path: Path, count: int = 12, size=(48, 64), times_ms=None, codec
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"g": "5"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = TIME_BASE
+        # AVI counts a frame for each tick of its clock
+        time_base = Fraction(1, 25) if path.suffix == ".avi" else TIME_BASE
+        stream.time_base = stream.codec_context.time_base = time_base
         if rotation:
             stream.set_display_rotation(rotation)
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(picture(index, height, width), format="rgb24")
-            frame.pts = round((times_ms[index] if times_ms else 40 * index) * 90)
-            frame.time_base = TIME_BASE
+            frame.pts = round((times_ms[index] if times_ms else 40 * index) / 1000 / time_base)
+            frame.time_base = time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

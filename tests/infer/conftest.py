@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from media import write_video
 from onnx_models import save_bands
@@ -22,3 +24,21 @@ def segmenter(model):
     from infer import Segmenter
 
     return Segmenter(model, threads=1)
+
+
+@pytest.fixture
+def seg_infer(capsys):
+    """Run `seg infer` in this process; the answer has `returncode`, `stdout` and `stderr`."""
+    from seg.cli import main
+
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            main(["infer", *map(str, arguments)])
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return call

@@ -1,0 +1,140 @@
+"""`seg infer` as a user types it: outputs, defaults, and inputs that are never replaced."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from media import picture, read_video, write_video
+from onnx_models import expected_classes, save_bands
+from PIL import Image
+
+from seg.cli import main
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_bands(tmp_path / "bands.onnx")
+
+
+@pytest.fixture
+def seg(capsys):
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            main(list(map(str, arguments)))
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_all_outputs_together(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=4)
+    outputs = ["o.mp4", "masks", "m.mkv", "s.jsonl"]
+    flags = ["--overlay", "--masks", "--mask-video", "--stats"]
+    pairs = [part for flag, name in zip(flags, outputs, strict=True) for part in (flag, tmp_path / "new" / name)]
+    code, out, err = seg("infer", model, video, *pairs, "--threads", 1)
+    assert (code, err) == (0, "")
+    assert "4 frames in" in out
+    assert "cpu" in out
+    assert sorted(entry.name for entry in (tmp_path / "new").iterdir()) == sorted(outputs)
+    assert all(str(tmp_path / "new" / name) in out for name in outputs)
+    _, masks = read_video(tmp_path / "new" / "m.mkv", "gray")
+    with Image.open(tmp_path / "new" / "masks" / "000003.png") as mask:
+        np.testing.assert_array_equal(np.array(mask), masks[3])
+
+
+def test_default_overlay_beside_a_video(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=3)
+    code, out, _ = seg("infer", model, video)
+    assert code == 0
+    assert read_video(tmp_path / "drive.overlay.mp4")[0] == [0, 40, 80]
+    assert "drive.overlay.mp4" in out
+    code, _, err = seg("infer", model, video)
+    assert code == 2
+    assert "drive.overlay.mp4: exists already" in err
+    assert seg("infer", model, video, "--overwrite")[0] == 0
+
+
+def test_default_overlay_beside_an_image_and_a_folder(seg, model, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        Image.fromarray(picture(index)).save(tmp_path / "frames" / f"{index}.png")
+    assert seg("infer", model, tmp_path / "frames" / "1.png")[0] == 0
+    with Image.open(tmp_path / "frames" / "1.overlay.png") as made:
+        assert made.size == (64, 48)
+    (tmp_path / "frames" / "1.overlay.png").unlink()
+    assert seg("infer", model, tmp_path / "frames", "--fps", 10)[0] == 0
+    assert read_video(tmp_path / "frames.overlay.mp4")[0] == [0, 100, 200]
+
+
+def test_masks_of_images_take_their_names(seg, model, tmp_path):
+    Image.fromarray(picture(1)).save(tmp_path / "left.png")
+    Image.fromarray(picture(2)).save(tmp_path / "right.jpg")
+    assert seg("infer", model, tmp_path / "*t.*g", "--masks", tmp_path / "masks")[0] == 0
+    assert sorted(entry.name for entry in (tmp_path / "masks").iterdir()) == ["left.png", "right.png"]
+    with Image.open(tmp_path / "masks" / "left.png") as mask:
+        np.testing.assert_array_equal(np.array(mask), expected_classes(picture(1)))
+
+
+def test_inputs_are_never_replaced(seg, model, tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.fromarray(picture(0)).save(frames / "0.png")
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    (tmp_path / "link.mp4").symlink_to(video)
+    before = {path: digest(path) for path in (model, video, frames / "0.png")}
+    for source, flag, output in [
+        (video, "--overlay", video),
+        (video, "--overlay", tmp_path / "link.mp4"),
+        (video, "--stats", model),
+        (frames, "--masks", frames),
+        (frames / "0.png", "--overlay", frames / "0.png"),
+        (frames / "0.png", "--masks", tmp_path),
+    ]:
+        code, _, err = seg("infer", model, source, flag, output, "--overwrite")
+        assert code == 2
+        assert "is an input" in err
+    assert {path: digest(path) for path in before} == before
+
+
+def test_two_outputs_of_one_name(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    code, _, err = seg("infer", model, video, "--overlay", tmp_path / "o.mkv", "--mask-video", tmp_path / "o.mkv")
+    assert code == 2
+    assert "two outputs" in err
+
+
+def test_a_picture_is_refused_for_a_video(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    code, _, err = seg("infer", model, video, "--overlay", tmp_path / "o.png")
+    assert code == 2
+    assert ".mp4" in err
+
+
+def test_auto_says_what_it_chose(seg, model, tmp_path):
+    code, out, _ = seg("infer", model, write_video(tmp_path / "drive.mp4", count=2), "--provider", "auto")
+    assert code == 0
+    assert "auto chose" in out
+
+
+def test_debug_shows_the_traceback(model, tmp_path):
+    from seg.errors import SegError
+
+    with pytest.raises(SegError):
+        main(["--debug", "infer", str(model), str(tmp_path / "none.mp4")])
+
+
+@pytest.mark.real_data
+def test_real_video(seg, model, seg_data, tmp_path):
+    code, out, err = seg("infer", model, seg_data / "video" / "highway.mp4", "--stats", tmp_path / "s.jsonl")
+    assert (code, err) == (0, "")
+    assert "221 frames" in out
+    assert len((tmp_path / "s.jsonl").read_text().splitlines()) == 221
