@@ -206,7 +206,7 @@ class Ground:
                 edge = np.float32(0.0)
             soft = 1 / (0.25 + across * 4)[:, None]
             dark = np.clip((cast - edge) * soft + 0.5, 0, 1)
-            gain *= 1 - dark * np.float32(light.direct * 0.62)
+            gain *= 1 - dark * np.float32(light.direct * 0.76)
         t = np.exp(-view.row_z / light.visibility).astype(np.float32)[:, None]
         air = np.array(light.haze, np.float32) * (1 - t)
         if light.wet:

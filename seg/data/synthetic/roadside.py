@@ -42,7 +42,7 @@ def _post(canvas: Canvas, t: Thing, pose: Pose, clip: int) -> None:
 
 def _sign(canvas: Canvas, t: Thing, pose: Pose, clip: int) -> None:
     spot = Spot(canvas, pose, clip)
-    if not spot.pole(t.width, t.height, (142, 146, 148)):
+    if not spot.pole(t.width, t.height, ((142, 146, 148), (70, 72, 74), (206, 206, 202), (40, 42, 44))[t.variant]):
         return
     half, y = t.length / 2, t.height - t.length / 2
     ring = (64, 4, 3, 4)[t.variant]

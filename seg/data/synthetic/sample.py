@@ -25,10 +25,13 @@ _LEAVES: tuple[RGB, ...] = (
 _STEEL: tuple[RGB, ...] = (
     (150, 152, 152),
     (118, 122, 124),
-    (84, 88, 88),
-    (52, 56, 56),
-    (38, 44, 42),
-    (176, 172, 160),
+    (76, 80, 80),
+    (50, 54, 54),
+    (36, 42, 40),
+    (26, 28, 28),
+    (60, 52, 46),
+    (196, 194, 186),
+    (226, 226, 222),
     (122, 96, 70),
 )
 
@@ -168,7 +171,7 @@ def _frontage(
         buildings=built if dice.chance(0.9) else 0.2,
         barrier=barrier,
         barrier_u=near,
-        people=dice.uniform(0, 1.2) if town else 0.02,
+        people=dice.uniform(0, 2.0) if town else 0.02,
         bank=bank,
         bank_width=dice.uniform(3, 9),
         parked=(dice.uniform(0, 1) ** 2 if town else 0.03) if room > _PARKING else 0.0,
@@ -187,6 +190,7 @@ def _light(dice: Dice) -> Light:
     dull = weather in ("overcast", "rain", "fog")
     low = {"dusk": warm}.get(weather, grey if dull else pale)
     mix = dice.uniform(-0.09, 0.09)
+    harsh = weather != "dusk" and dice.chance(0.22)  # a dark street under a sky burnt white
     return Light(
         sky_top=grey if dull else dice.around((74, 84, 120), 20) if weather == "dusk" else blue,
         sky_low=low,
@@ -198,8 +202,8 @@ def _light(dice: Dice) -> Light:
         direct=dice.uniform(0.0, 0.15) if dull else dice.uniform(0.45, 0.95),
         shade=0.0 if dull else dice.weighted({0.0: 1.2, dice.uniform(0.1, 0.7): 1.0}),
         wet=dice.uniform(0.3, 0.9) if weather == "rain" else 0.0,
-        exposure=(dice.uniform(0.6, 1.0) if weather == "dusk" else dice.uniform(0.8, 1.4)),
-        gamma=dice.uniform(0.7, 1.2),
+        exposure=(dice.uniform(0.6, 1.0) if weather == "dusk" else dice.uniform(0.8, 1.4)) * (1.25 if harsh else 1.0),
+        gamma=dice.uniform(0.7, 1.2) * (1.45 if harsh else 1.0),
         tint=(1 + mix, 1 + dice.uniform(-0.03, 0.03), 1 - mix),
         saturation=dice.uniform(0.45, 1.35),
         blur=dice.uniform(0.3, 1.0) if dice.chance(0.85) else dice.uniform(1.0, 1.6),

@@ -83,7 +83,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object that stands or drives on the ground. Its meaning by kind is in `draw.DRAW`."""
+    """An object that stands or drives on the ground. Its meaning by kind is in `roadside.DRAW`."""
 
     kind: str
     s: float

@@ -87,7 +87,7 @@ def draw_building(canvas: Canvas, t: Thing, pose: Pose, clip: int) -> None:
 def _bands(canvas: Canvas, t: Thing, wall_43: F64, z: float, gain: float, clip: int) -> None:
     """A shop front or plinth along the foot of the wall and a cornice along its top; picture only."""
     rise = wall_43[3] - wall_43[0]
-    tone = (0.5, 0.72, 1.18, 0.85)[t.variant % 4]
+    tone = (0.25, 0.5, 0.75, 1.18, 0.85)[t.variant % 5]
     for low, high, k in ((0.0, 3.0 / max(t.height, 3.0), tone), (0.96, 1.0, 1.25 if tone < 1 else 0.75)):
         points = np.array(
             [wall_43[0] + low * rise, wall_43[1] + low * rise, wall_43[1] + high * rise, wall_43[0] + high * rise]

@@ -10,8 +10,9 @@ from seg.data.synthetic.scene import RGB
 Pose = tuple[float, float, float, float]
 
 _THIN_RANGE = 45.0  # metres; a nearer pole is drawn at least _THIN pixels wide, so that it is there to be found
-_THIN = 1.15
-_SPECK = 0.6  # pixels; a pole further away and thinner than this is not drawn
+_THIN = 1.5
+_SPECK = 0.75  # pixels; a pole further away and thinner than this is not drawn
+_SHORT = 4.0  # pixels; a lower pole is not drawn
 
 
 class Spot:
@@ -33,6 +34,8 @@ class Spot:
     def pole(self, width: float, height: float, colour: RGB, base: float = 0.0) -> bool:
         """An upright pole; False if it is too thin to see and was left out."""
         wide = width * self.scale
+        if (height - base) * self.scale < _SHORT:
+            return False
         if self.z < _THIN_RANGE:
             wide = max(wide, _THIN)
         elif wide < _SPECK:
@@ -55,6 +58,6 @@ class Spot:
         if wide < _SPECK * 0.8:
             return
         along = (b - a) / max(float(np.hypot(*(b - a))), 1e-6)
-        out = np.array([-along[1], along[0]]) * max(wide, 1.1) / 2
+        out = np.array([-along[1], along[0]]) * max(wide, 1.3) / 2
         points = np.array([a + out, b + out, b - out, a - out])
         self.canvas.thin(points, self.canvas.hazed(colour, self.z, self.canvas.front), labels.POLE, self.clip)

@@ -45,7 +45,7 @@ def _grid(start: float, gap: float, phase: float) -> list[float]:
 
 
 def _lamps(dice: Dice, f: Frontage, start: float) -> list[Thing]:
-    thick = 0.13 + 0.06 * (f.lamp_variant % 3)
+    thick = 0.16 + 0.06 * (f.lamp_variant % 3)
     found = [
         Thing(
             "lamp",
@@ -86,7 +86,7 @@ def _signs(dice: Dice, scene: Scene, f: Frontage, start: float) -> list[Thing]:
         size = dice.uniform(0.8, 2.2) if big else dice.uniform(0.5, 0.9)
         u = f.side * (f.edge + (dice.uniform(1, 4) if big else dice.uniform(0.4, 1.2)))
         height, variant = dice.uniform(2.2, 3.4), dice.integer(0, 3)
-        thick = dice.uniform(0.08, 0.14)
+        thick = dice.uniform(0.09, 0.16)
         found.append(
             Thing(
                 "sign",
@@ -100,6 +100,12 @@ def _signs(dice: Dice, scene: Scene, f: Frontage, start: float) -> list[Thing]:
                 side=f.side,
             )
         )
+    return found + _overhead(dice, f, start, big)
+
+
+def _overhead(dice: Dice, f: Frontage, start: float, big: bool) -> list[Thing]:
+    """Traffic lights and billboards."""
+    found: list[Thing] = []
     if dice.chance(f.lights):
         arm = dice.uniform(2.5, 6) if dice.chance(0.4) else 0.0
         steel = dice.around((86, 90, 88), 30)
