@@ -42,7 +42,9 @@ def make_spec(profile: str = "frame", size: tuple[int, int] = (48, 64), dynamic:
         inputs=inputs,
         outputs=tuple(outputs),
         network={"kind": "bands"},
-        training=TrainingRecord(run="none", data=(), data_hash="0", config_hash="0", weights_hash="0", steps=0),
+        training=TrainingRecord(
+            run="none", data=(), data_hash="0", config_hash="0", weights_hash="0", steps=0, validation={}
+        ),
         metrics=None,
         versions={},
         licence="Apache-2.0",
