@@ -134,8 +134,8 @@ class RunConfig(Strict):
     `ontology` names the classes. `init` is a run or checkpoint whose weights to start from. An epoch is `epoch_size`
     samples (default: as many as there are). `batch_size` is of one process, split into `accumulate` parts. `device` is
     `auto`, `cpu` or `cuda`. A checkpoint is written every `checkpoint_every` steps and after each validation, which
-    comes every `val_every` epochs, at `val_size` (height, width; default: each frame's own). Class weights are measured
-    on `weight_frames` frames.
+    comes every `val_every` epochs, at `val_size` (height, width; default: the first validation frame's own), which is
+    also the size that is deployed. Class weights are measured on `weight_frames` frames.
     """
 
     ontology: str = "drive"

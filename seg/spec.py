@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -40,7 +40,11 @@ class SizePolicy(Strict):
 
 
 class TrainingRecord(Strict):
-    """What the weights were made from. Hashes are hex SHA-256."""
+    """What the weights were made from. Hashes are hex SHA-256.
+
+    `validation` is the data section to measure the model on again; an absolute root is cut to its last part, because a
+    file that travels should not tell where its maker kept the data.
+    """
 
     run: str
     data: tuple[str, ...]
@@ -48,6 +52,7 @@ class TrainingRecord(Strict):
     config_hash: str
     weights_hash: str
     steps: int
+    validation: dict[str, Any]
 
 
 class MetricRecord(Strict):

@@ -77,7 +77,9 @@ def _pixel_effects(config: AugmentConfig) -> list[A.BasicTransform | A.BaseCompo
     return [
         A.OneOf(
             [
-                A.ColorJitter(brightness=(0.6, 1.5), contrast=(0.6, 1.5), saturation=(0.5, 1.6), hue=(-0.04, 0.04), p=1.0),
+                A.ColorJitter(
+                    brightness=(0.6, 1.5), contrast=(0.6, 1.5), saturation=(0.5, 1.6), hue=(-0.04, 0.04), p=1.0
+                ),
                 A.RandomGamma(gamma_limit=(60, 160), p=1.0),
                 A.RGBShift(25, 25, 25, p=1.0),
             ],

@@ -49,7 +49,9 @@ def collate(items: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
     return Batch(rgb_BHW3.permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels)), list(indices))
 
 
-def training_loader(data: LabelledData, augment: AugmentConfig, batches: PlannedBatches, workers: int) -> DataLoader[Batch]:
+def training_loader(
+    data: LabelledData, augment: AugmentConfig, batches: PlannedBatches, workers: int
+) -> DataLoader[Batch]:
     """One pass over `batches`, prepared ahead by `workers` processes."""
     return DataLoader(
         TrainingSet(data, augment),  # type: ignore[arg-type]

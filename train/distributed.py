@@ -41,7 +41,6 @@ class World:
             tensor.copy_(moved)
         return tensor
 
-
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:

@@ -22,7 +22,7 @@ Predict = Callable[[U8], U8]
 
 def network_predictor(
     network: SegmentationAutoencoder,
-    size: tuple[int, int] | None,
+    size: tuple[int, int],
     device: torch.device,
     autocast: AbstractContextManager[object] | None = None,
 ) -> Predict:
@@ -30,14 +30,14 @@ def network_predictor(
 
     Args:
         network: in evaluation mode, on `device`.
-        size: (height, width) that the network sees; None for each frame's own.
+        size: (height, width) that the network sees.
         device: where it runs.
         autocast: the precision to run in; float32 by default.
     """
 
     @torch.inference_mode()
     def predict(rgb_HWC: U8) -> U8:
-        fitted = fit_frame(rgb_HWC, size or (rgb_HWC.shape[0], rgb_HWC.shape[1]))
+        fitted = fit_frame(rgb_HWC, size)
         rgb_13HW = torch.from_numpy(fitted).to(device).permute(2, 0, 1)[None]
         with autocast or nullcontext():
             logits_1CHW = network(rgb_13HW).logits_BCHW

@@ -175,7 +175,7 @@ def validate(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopReques
     progress, world = parts.state.progress, parts.world
     predict = network_predictor(
         parts.state.average.network,  # type: ignore[arg-type]
-        parts.config.val_size,
+        parts.meta.size,
         parts.device,
         autocast(parts.config, parts.device),
     )
@@ -212,5 +212,3 @@ def _stop(parts: Parts, run: RunDirectory, stop: StopRequest) -> None:
         f"stopped at step {parts.state.progress.step} of {parts.total_steps}; saved {run.last}; go on with --resume",
         stop.exit_code,
     )
-
-

@@ -40,7 +40,13 @@ class BatchPlan:
         seed: int,
         weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.items, self.epoch_size, self.batch_size, self.seed, self.weights = items, epoch_size, batch_size, seed, weights
+        self.items, self.epoch_size, self.batch_size, self.seed, self.weights = (
+            items,
+            epoch_size,
+            batch_size,
+            seed,
+            weights,
+        )
         self.steps_per_epoch = max(1, epoch_size // batch_size)
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)

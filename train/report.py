@@ -103,7 +103,8 @@ def _confusion(report: Report) -> str:
         total = sum(counts)
         if total:
             cells = "".join(
-                f'<td style="background: rgba(36, 86, 200, {count / total:.2f})">{count / total:.1%}</td>' for count in counts
+                f'<td style="background: rgba(36, 86, 200, {count / total:.2f})">{count / total:.1%}</td>'
+                for count in counts
             )
             rows += f"<tr><td>{html.escape(name)}</td>{cells}</tr>"
     return f"<table><tr><th></th>{head}</tr>{rows}</table>"

@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import time
-
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -123,5 +122,3 @@ def data_hash(data: LabelledData) -> str:
 def data_names(data: LabelledData) -> tuple[str, ...]:
     """The names of the data sets, with their number of frames."""
     return tuple(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
-
-

@@ -82,12 +82,13 @@ def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.de
     network = _network(config, ontology, world, device)
     pixels_S = measured_pixels(train, run, config)
     loss = SegmentationLoss(config.loss, space, value_weights(pixels_S, space, config.loss.weight_power))
+    first = val.frame(0)
     meta = CheckpointMeta(
         run=run.root.name,
         ontology=ontology,
         config=config,
         steps=0,
-        size=config.val_size or largest_size(val),
+        size=config.val_size or (first.shape[0], first.shape[1]),
         data=data_names(train),
         data_hash=data_hash(train),
         config_hash=config_hash(config),
@@ -107,14 +108,6 @@ def _network(config: RunConfig, ontology: Ontology, world: World, device: torch.
         synchronize_statistics(network, device)
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     return network.to(device, memory_format=memory_format)  # type: ignore[call-overload,no-any-return]
-
-
-def largest_size(data: LabelledData) -> tuple[int, int]:
-    """Height and width of the first frame of each data set, the largest of them."""
-    first = {data.reader_of(index).dataset: index for index in reversed(range(len(data)))}
-    shapes = [data.frame(index).shape for index in first.values()]
-    height, width = max(((shape[0], shape[1]) for shape in shapes), key=lambda size: size[0] * size[1])
-    return height, width
 
 
 def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> Tensor:
@@ -140,5 +133,3 @@ def sample_names(data: LabelledData, indices: list[int]) -> str:
         " + ".join(map(str, data.files(index))) or f"{data.reader_of(index).dataset}/{data.name(index)}"
         for index in indices
     )
-
-

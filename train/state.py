@@ -33,7 +33,7 @@ class State:
     def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
         self.network = network
         self.average = MovingAverage(network, config.ema)
-        self.optimizer = AdamW(_groups(network, config.weight_decay), lr=config.lr)
+        self.optimizer = AdamW(_groups(network, config.weight_decay), lr=config.lr, fused=True)
         self.progress = Progress()
 
     def save(self, folder: Path, meta: CheckpointMeta) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from seg.cli import data, doctor, infer
+from seg.cli import data, doctor, evaluate, export, infer, train
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app."""
+    app.command("train")(train.train)
+    app.command("eval")(evaluate.evaluate)
+    app.command("export")(export.export)
     app.add_typer(data.app, name="data")
     app.command("infer")(infer.infer)
     app.command("doctor")(doctor.doctor)

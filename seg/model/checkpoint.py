@@ -31,7 +31,8 @@ META = "meta.json"
 class CheckpointMeta(Strict):
     """What a checkpoint's tensors mean.
 
-    `steps` were trained; `report` is the last validation, whose frames were of `size` (height, width; the largest).
+    `steps` were trained; `report` is the last validation. `size` (height, width) is what the network saw there, and what
+    it is deployed at.
     `data_hash` is over the training items' names and file sizes. `config_hash` is of the resolved config.
     """
 
@@ -48,7 +49,9 @@ class CheckpointMeta(Strict):
     report: Report | None = None
 
 
-def save_checkpoint(folder: Path, meta: CheckpointMeta, tensors: dict[str, dict[str, Tensor]], state: object = None) -> None:
+def save_checkpoint(
+    folder: Path, meta: CheckpointMeta, tensors: dict[str, dict[str, Tensor]], state: object = None
+) -> None:
     """Write a checkpoint; a kill at any moment leaves the old one or the new one, whole.
 
     Args:
@@ -97,7 +100,9 @@ def find_checkpoint(path: Path, prefer: str = "best") -> Path:
     for place in (path, *places):
         if (place / META).is_file():
             return place
-    raise SegError(f"{path}: holds no checkpoint (no {META} in it or in its checkpoints/); give a folder made by `seg train`")
+    raise SegError(
+        f"{path}: holds no checkpoint (no {META} in it or in its checkpoints/); give a folder made by `seg train`"
+    )
 
 
 def load_meta(folder: Path) -> CheckpointMeta:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -36,17 +37,27 @@ def build_encoder(
         encoder = smp.encoders.get_encoder(
             name, in_channels=3, depth=depth, output_stride=output_stride, weights=from_hub, **options
         )
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise _encoder_error(name, from_hub, error) from error
-    except OSError as error:  # requests', urllib's and the hub client's errors all derive from it
-        raise _encoder_error(name, from_hub, error) from error
-    except Exception as error:
-        if from_hub is None:
-            raise
+    except Exception as error:  # timm, the hub's client and its transport raise what they like
         raise _encoder_error(name, from_hub, error) from error
     if weights is not None and from_hub is None:
         _load_local(encoder, Path(weights))
+    _drop_unused(encoder)
     return encoder
+
+
+def _drop_unused(encoder: nn.Module) -> None:
+    """Remove what a depth below 5 never runs: parameters without gradients waste memory, and DDP refuses them."""
+    parameters = list(encoder.parameters())
+    was_training = encoder.training
+    features = encoder.eval()(torch.zeros(1, 3, 64, 64))
+    total = torch.stack([feature.sum() for feature in features[1:]]).sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    unused = {id(p) for p, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    for name, child in encoder.named_children():
+        owned = [id(p) for p in child.parameters()]
+        if owned and unused.issuperset(owned):
+            setattr(encoder, name, nn.Identity())
+    encoder.train(was_training)
 
 
 def _encoder_error(name: str, from_hub: str | None, error: Exception) -> SegError:
@@ -58,7 +69,9 @@ def _encoder_error(name: str, from_hub: str | None, error: Exception) -> SegErro
         known = [f"tu-{model}" for model in timm.list_models()]
         plain = f"tu-{plain.partition('.')[0]}"
     if plain not in known:
-        return SegError(f"no encoder named {name!r}; {nearest(name, known) if len(known) < 40 else _suggest(name, known)}")
+        return SegError(
+            f"no encoder named {name!r}; {nearest(name, known) if len(known) < 40 else _suggest(name, known)}"
+        )
     if from_hub is not None:
         return SegError(
             f"encoder_weights: imagenet: the weights of {name!r} could not be fetched ({type(error).__name__}); "

@@ -74,7 +74,9 @@ class SegmentationAutoencoder(nn.Module):
         self.decoder = decoder.module
         self.head = nn.Conv2d(decoder.channels, num_classes, 3, padding=1)
         initialize_decoder(self.decoder)
-        self.reconstruction = ReconstructionDecoder(config.code_channels, code_stride) if config.reconstruction else None
+        self.reconstruction = (
+            ReconstructionDecoder(config.code_channels, code_stride) if config.reconstruction else None
+        )
         self.register_buffer("mean_13HW", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std_13HW", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 

@@ -1,0 +1,155 @@
+"""From a trained run to a verified ONNX file that carries its deploy contract."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import nn
+
+from export.parity import Parity, check_parity
+from export.profiles import GRAPHS, signature
+from seg.config import DataConfig
+from seg.errors import SegError
+from seg.files import atomic, claim, sha256
+from seg.geometry import fit_frame
+from seg.model.checkpoint import WEIGHTS, CheckpointMeta, find_checkpoint, load_network
+from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecord
+
+OPSET = 20
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export: `size` (height, width; None for the validation's), a fixed or dynamic size, which profile."""
+
+    profile: Profile = "frame"
+    size: tuple[int, int] | None = None
+    dynamic: bool = False
+    name: str | None = None
+    licence: str = "not stated; the licences of the training data apply"
+
+
+def export_run(
+    run: Path,
+    output: Path,
+    frames: Sequence[npt.NDArray[np.uint8]],
+    options: ExportOptions | None = None,
+    *,
+    overwrite: bool = False,
+) -> tuple[ModelSpec, Parity]:
+    """Export a run's best network; the file gets its name only if its answers match the network's.
+
+    Args:
+        run: a run directory or checkpoint.
+        output: the ONNX file to make.
+        frames: real frames to compare answers on, uint8 RGB (H, W, 3), at least one.
+        options: how.
+        overwrite: whether `output` may be replaced.
+
+    Raises:
+        SegError: if `output` exists, the run has no checkpoint, or the answers differ; then there is no file.
+    """
+    options = options or ExportOptions()
+    claim(output, overwrite=overwrite)
+    if not frames:
+        raise SegError("export needs at least one real frame to compare answers on")
+    network, meta = load_network(run)
+    size = options.size or meta.size
+    graph = GRAPHS[options.profile](network).eval()
+    spec = _spec(run, meta, options, size)
+    program = _program(graph, spec, size)
+    fitted = [fit_frame(frame, size) for frame in frames]
+    if options.dynamic:  # a second shape, odd in both directions
+        height, width = size
+        fitted += [fit_frame(frames[0], (height * 3 // 4 | 1, width * 3 // 4 | 1))]
+    with atomic(output) as temporary:
+        program.model.metadata_props.update(spec.to_metadata())
+        program.save(str(temporary))
+        onnx.checker.check_model(str(temporary), full_check=True)
+        parity = check_parity(network, temporary, spec, fitted)
+    return spec, parity
+
+
+def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.onnx.ONNXProgram:
+    tensor = spec.inputs[0]
+    example = torch.zeros((1, *size, 3), dtype=torch.uint8)
+    if tensor.layout == "NCHW":
+        example = example.permute(0, 3, 1, 2).float()
+    shapes = None
+    if spec.size.kind == "dynamic":
+        axis = tensor.layout.index("H")
+        # unnamed, because the padding makes sizes inside that the exporter cannot express in named ones
+        shapes = ({axis: torch.export.Dim.DYNAMIC, axis + 1: torch.export.Dim.DYNAMIC},)
+    # the exporter reports its progress and every library's deprecations; its errors still come as exceptions
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[tensor.name],
+            output_names=[output.name for output in spec.outputs],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
+def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[int, int]) -> ModelSpec:
+    axes: tuple[int | str, int | str] = ("height", "width") if options.dynamic else size
+    tensors = signature(options.profile, *axes, len(meta.ontology))
+    config = meta.config
+    return ModelSpec(
+        name=options.name or meta.run,
+        profile=options.profile,
+        ontology=meta.ontology.name,
+        classes=meta.ontology.classes,
+        value_range=tensors.value_range,
+        size=SizePolicy(kind="dynamic" if options.dynamic else "fixed", height=size[0], width=size[1]),
+        inputs=(tensors.input,),
+        outputs=tensors.outputs,
+        network={
+            "encoder": config.model.encoder,
+            "decoder": config.model.decoder,
+            "code_channels": str(config.model.code_channels),
+        },
+        training=TrainingRecord(
+            run=meta.run,
+            data=meta.data,
+            data_hash=meta.data_hash,
+            config_hash=meta.config_hash,
+            weights_hash=sha256(find_checkpoint(run) / WEIGHTS),
+            steps=meta.steps,
+            validation=_portable(meta.config.data),
+        ),
+        metrics=None
+        if meta.report is None
+        else MetricRecord(protocol=meta.report.protocol, mean_iou=meta.report.mean_iou, iou=meta.report.iou),
+        versions={**meta.versions, "onnx": version("onnx"), "onnxscript": version("onnxscript"), "opset": str(OPSET)},
+        licence=options.licence,
+    )
+
+
+def _portable(data: DataConfig) -> dict[str, object]:
+    """The data section without the absolute paths of this machine."""
+    portable: dict[str, list[dict[str, object]]] = data.model_dump(mode="json")
+    for sources in portable.values():
+        for source in sources:
+            root = source.get("root")
+            if isinstance(root, str) and Path(root).is_absolute():
+                source["root"] = Path(root).name
+    return {**portable}

@@ -1,0 +1,106 @@
+"""Whether an ONNX file answers as the network does, on real frames, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import torch
+
+from seg.errors import SegError
+from seg.model.network import SegmentationAutoencoder
+from seg.spec import ModelSpec
+
+TIE = 1e-3
+"""Two classes whose logits are this close are a tie: float32 sums in another order may decide it either way."""
+
+CONFIDENCE = 1 / 255 + 1e-6
+"""The largest difference of confidence that rounding to uint8 explains."""
+
+LOGITS = 1e-3
+"""The largest difference of a logit, relative to the largest logit, that float32 explains."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was compared: `pixels` of `frames`; share of them that differ, and that differ without being ties.
+
+    `value` is the largest difference of confidence (of a logit, for the profile `logits`; None for `argmax`).
+    """
+
+    frames: int
+    pixels: int
+    differing: float
+    differing_without_tie: float
+    value: float | None
+
+
+def check_parity(
+    network: SegmentationAutoencoder, file: Path, spec: ModelSpec, frames: Sequence[npt.NDArray[np.uint8]]
+) -> Parity:
+    """Compare the file's answers with the network's.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        file: the ONNX file.
+        spec: its contract.
+        frames: uint8 RGB (H, W, 3), of sizes that the file takes.
+
+    Raises:
+        SegError: saying what differs, if classes differ other than in ties, or confidences by more than rounding.
+    """
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    pixels = differing = untied = 0
+    value: float | None = None
+    tolerance = 0.0
+    for frame in frames:
+        logits_CHW = _reference(network, frame)
+        answers = session.run(None, {spec.inputs[0].name: _feed(frame, spec)})
+        classes_HW = _classes(answers[0], spec)
+        top_2HW = np.sort(logits_CHW, axis=0)[-2:]
+        differs_HW = classes_HW != logits_CHW.argmax(0)
+        pixels += differs_HW.size
+        differing += int(differs_HW.sum())
+        untied += int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
+        difference, tolerance = _difference(answers, logits_CHW, spec)
+        value = difference if value is None else max(value, difference or 0.0)
+        if untied or (difference is not None and difference > tolerance):
+            raise SegError(
+                f"the exported file does not answer as the network: {untied} of {pixels} pixels differ that are no ties, "
+                f"{spec.outputs[-1].name} differs by up to {difference} (allowed {tolerance:.4g}); nothing was written"
+            )
+    return Parity(len(frames), pixels, differing / pixels, untied / pixels, value)
+
+
+def _reference(network: SegmentationAutoencoder, frame_HWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        logits_1CHW = network(torch.from_numpy(frame_HWC).permute(2, 0, 1)[None]).logits_BCHW
+    return np.asarray(logits_1CHW[0].numpy(), dtype=np.float32)
+
+
+def _feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
+    if spec.profile == "frame":
+        return frame_HWC[None]
+    return np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
+
+
+def _classes(answer: npt.NDArray[np.generic], spec: ModelSpec) -> npt.NDArray[np.generic]:
+    if spec.profile == "logits":
+        return np.asarray(answer[0].argmax(0))
+    return np.asarray(answer[0, ..., 0] if spec.profile == "argmax" else answer[0])
+
+
+def _difference(
+    answers: Sequence[npt.NDArray[np.generic]], logits_CHW: npt.NDArray[np.float32], spec: ModelSpec
+) -> tuple[float | None, float]:
+    if spec.profile == "frame":
+        confidence_HW = 1 / np.exp(logits_CHW - logits_CHW.max(0)).sum(0)
+        return float(np.abs(answers[1][0].astype(np.float32) / 255 - confidence_HW).max()), CONFIDENCE
+    if spec.profile == "logits":
+        tolerance = LOGITS * max(1.0, float(np.abs(logits_CHW).max()))
+        return float(np.abs(np.asarray(answers[0][0], dtype=np.float32) - logits_CHW).max()), tolerance
+    return None, 0.0

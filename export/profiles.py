@@ -1,0 +1,98 @@
+"""The graphs that we export: the network wrapped so that its inputs and outputs are those of a deploy profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seg.model.network import SegmentationAutoencoder
+from seg.spec import Profile, TensorSpec
+
+
+class FrameGraph(nn.Module):
+    """uint8 RGB frames in, uint8 classes and confidences out: nothing is left for the program that runs it."""
+
+    def __init__(self, network: SegmentationAutoencoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, Tensor]:
+        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255."""
+        logits_BCHW = self.network(frame_BHW3.permute(0, 3, 1, 2)).logits_BCHW
+        top_B1HW, classes_B1HW = logits_BCHW.max(1, keepdim=True)
+        # softmax of the winner alone: one exponential a class and no division a class
+        confidence_BHW = 1.0 / (logits_BCHW - top_B1HW).exp().sum(1)
+        return classes_B1HW.squeeze(1).to(torch.uint8), (confidence_BHW * 255.0).round().to(torch.uint8)
+
+
+class LogitsGraph(nn.Module):
+    """float32 NCHW RGB in 0..1 in, float32 NCHW logits out, as Autoware's vision stack loads networks."""
+
+    def __init__(self, network: SegmentationAutoencoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """Class logits (B, C, H, W)."""
+        logits_BCHW: Tensor = self.network(image_B3HW * 255.0).logits_BCHW
+        return logits_BCHW
+
+
+class ArgmaxGraph(nn.Module):
+    """float32 NCHW RGB in 0..1 in, int64 NHWC class ids out, as Isaac ROS's segmentation decoder requires."""
+
+    def __init__(self, network: SegmentationAutoencoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """Class ids int64 (B, H, W, 1)."""
+        logits_BCHW = self.network(image_B3HW * 255.0).logits_BCHW
+        return logits_BCHW.argmax(1).unsqueeze(-1)
+
+
+GRAPHS: dict[Profile, type[nn.Module]] = {"frame": FrameGraph, "logits": LogitsGraph, "argmax": ArgmaxGraph}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A profile's input and outputs as the contract describes them, and the range of input values."""
+
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+    value_range: tuple[float, float]
+
+
+def signature(profile: Profile, height: int | str, width: int | str, classes: int) -> Signature:
+    """The tensors of a profile at a size, which is two numbers, or two names where it is dynamic."""
+    if profile == "frame":
+        return Signature(
+            TensorSpec(
+                name="frame", dtype="uint8", layout="NHWC", shape=(1, height, width, 3), meaning="RGB frame, 0..255"
+            ),
+            (
+                TensorSpec(name="classes", dtype="uint8", layout="NHW", shape=(1, height, width), meaning="class ids"),
+                TensorSpec(
+                    name="confidence",
+                    dtype="uint8",
+                    layout="NHW",
+                    shape=(1, height, width),
+                    meaning="probability of the winning class, in 1/255",
+                ),
+            ),
+            (0.0, 255.0),
+        )
+    image = TensorSpec(
+        name="image", dtype="float32", layout="NCHW", shape=(1, 3, height, width), meaning="RGB frame, 0..1"
+    )
+    if profile == "logits":
+        output = TensorSpec(
+            name="logits", dtype="float32", layout="NCHW", shape=(1, classes, height, width), meaning="class logits"
+        )
+    else:
+        output = TensorSpec(
+            name="classes", dtype="int64", layout="NHWC", shape=(1, height, width, 1), meaning="class ids"
+        )
+    return Signature(image, (output,), (0.0, 1.0))

@@ -1,0 +1,77 @@
+"""`seg export`: a trained run becomes an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from seg.cli.sizes import parse_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from seg.spec import Profile
+
+FRAMES = 8
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory or checkpoint folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to make.")],
+    profile: Annotated[
+        str, typer.Option(help="frame (uint8 in and out), logits (float, Autoware) or argmax (float in, Isaac ROS).")
+    ] = "frame",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="The network's size (default: its validation's).")
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Take frames of any size.")] = False,
+    frames: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name in its contract (default: the run's).")] = None,
+    licence: Annotated[str | None, typer.Option(help="The licence of the weights, for the contract.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Export a run's best network to one ONNX file that needs nothing else, checked on real frames."""
+    from export import ExportOptions, export_run
+    from seg.errors import SegError
+    from seg.files import claim
+
+    claim(output, overwrite=overwrite)
+    if profile not in ("frame", "logits", "argmax"):
+        raise SegError(f"--profile: expected frame, logits or argmax, got {profile!r}")
+    options = ExportOptions(profile=cast("Profile", profile), size=parse_size(size), dynamic=dynamic, name=name)
+    if licence is not None:
+        options = ExportOptions(options.profile, options.size, options.dynamic, options.name, licence)
+    pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
+    spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
+    value = "" if parity.value is None else f", {spec.outputs[-1].name} by up to {parity.value:.2g}"
+    typer.echo(
+        f"{output}: {spec.size.kind} {spec.size.height}x{spec.size.width}, {output.stat().st_size / 1e6:.1f} MB; on "
+        f"{parity.frames} real frames {parity.differing:.4%} of pixels differ from the network "
+        f"({parity.differing_without_tie:.4%} other than ties){value}"
+    )
+
+
+def _folder_frames(folder: Path) -> list[npt.NDArray[np.uint8]]:
+    from seg.data.images import read_rgb
+    from seg.errors import SegError
+
+    suffixes = {".png", ".jpg", ".jpeg"}
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    if not paths:
+        raise SegError(f"--frames {folder}: no PNG or JPEG files there")
+    return [read_rgb(path) for path in paths[:: max(1, len(paths) // FRAMES)][:FRAMES]]
+
+
+def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
+    from seg.data.open import open_data
+    from seg.model.checkpoint import find_checkpoint, load_meta
+
+    meta = load_meta(find_checkpoint(run))
+    data = open_data(meta.config.data.val, meta.ontology)
+    count = min(FRAMES, len(data))
+    return [data.frame(position * len(data) // count) for position in range(count)]

@@ -1,0 +1,26 @@
+"""`seg train`: learn a network from labelled frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A run's YAML, such as configs/train/camvid.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as optimizer.lr=0.001.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run directory (default runs/CONFIG).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that directory stopped.")] = False,
+) -> None:
+    """Train a network and leave everything about it in a run directory."""
+    from seg.cli.tables import print_report
+    from seg.config import load_run_config
+    from train.loop import train as run_training
+
+    root = out or Path("runs") / config.stem
+    report = run_training(load_run_config(config, overrides), root, resume=resume)
+    print_report(report, f"best validation of {root}")
