@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from seg.data.images import read_rgb
 from seg.errors import SegError
 from seg.frame import Frame
 
@@ -112,6 +111,8 @@ class ImageSource(Source):
             raise SegError(f"expected a positive frame rate, got {fps}")
         self._files = sorted(files, key=natural_key)
         if kind == "image":
+            from seg.data.images import read_rgb  # here and below: a video does without Pillow
+
             self._only = read_rgb(path)  # a picture that cannot be read is said before any output is made
             self.size = (self._only.shape[0], self._only.shape[1])
 
@@ -121,6 +122,8 @@ class ImageSource(Source):
 
     def frames(self) -> Iterator[Frame]:
         """The images; those that cannot be read are left out and counted in `problem`."""
+        from seg.data.images import read_rgb
+
         period_ns = _SECOND_NS / self.fps
         unreadable: list[str] = []
         for index, file in enumerate(self._files):

@@ -12,6 +12,9 @@ from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class World:
     """This process's place: `rank` of `size`, `local` its number on this machine, `device` where it computes."""
@@ -19,7 +22,7 @@ class World:
     rank: int = 0
     size: int = 1
     local: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def is_main(self) -> bool:
@@ -102,7 +105,9 @@ class _SyncNorm(nn.BatchNorm2d):
         mean_C = sum_C / count_C
         variance_C = (square_C / count_C - mean_C.square()).clamp_min(0)
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.momentum is not None
             unbiased_C = variance_C * count_C / (count_C - 1)
             self.running_mean.lerp_(mean_C, self.momentum)
             self.running_var.lerp_(unbiased_C, self.momentum)

@@ -63,7 +63,7 @@ def _deeplabv3plus(
     """Chen et al., 2018, at output stride 16 (the last stage is dilated)."""
     module = DeepLabV3PlusDecoder(
         encoder_channels=stages,
-        encoder_depth=depth,  # type: ignore[arg-type]
+        encoder_depth=depth,
         out_channels=channels,
         atrous_rates=atrous_rates,
         output_stride=16,

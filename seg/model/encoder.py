@@ -34,7 +34,7 @@ def build_encoder(
     if from_hub not in (None, "imagenet"):
         raise SegError(f"encoder_weights {weights!r}: expected null, 'imagenet' or a path to a .safetensors file")
     try:
-        encoder = smp.encoders.get_encoder(
+        encoder: nn.Module = smp.encoders.get_encoder(
             name, in_channels=3, depth=depth, output_stride=output_stride, weights=from_hub, **options
         )
     except Exception as error:  # timm, the hub's client and its transport raise what they like

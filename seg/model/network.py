@@ -1,6 +1,7 @@
 """The segmentation autoencoder: encoder -> stage features -> code -> {class logits, reconstructed frame}.
 
-Shape suffixes: B batch, C classes, K code channels, H and W height and width (of the frame, of the code for a code).
+Shape suffixes: B batch, C classes, K code channels, 3 colours, 1 broadcast, H and W height and width (of the frame, or of
+the code for a code).
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class SegmentationAutoencoder(nn.Module):
         stride: what the padded frame's sides are multiples of.
     """
 
+    mean_1311: Tensor
+    std_1311: Tensor
+
     def __init__(self, num_classes: int, config: ModelConfig) -> None:
         super().__init__()
         options = dict(config.encoder_options)
@@ -62,7 +66,7 @@ class SegmentationAutoencoder(nn.Module):
             weights=config.encoder_weights,
             **options,
         )
-        channels = list(self.encoder.out_channels)
+        channels: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
         self.projection = nn.Conv2d(channels[-1], config.code_channels, 1)
         self.stage_channels: tuple[int, ...] = (*channels[:-1], config.code_channels)
         self.stage_strides: tuple[int, ...] = (*(2**stage for stage in range(depth)), code_stride)
@@ -77,8 +81,8 @@ class SegmentationAutoencoder(nn.Module):
         self.reconstruction = (
             ReconstructionDecoder(config.code_channels, code_stride) if config.reconstruction else None
         )
-        self.register_buffer("mean_13HW", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std_13HW", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean_1311", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std_1311", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, rgb_B3HW: Tensor) -> Output:
         """Segment, encode and, if it can, reconstruct.
@@ -101,7 +105,7 @@ class SegmentationAutoencoder(nn.Module):
     def features(self, rgb_B3HW: Tensor) -> list[Tensor]:
         """The maps of every stage, from the normalised frame to the code; sides padded up to the stride."""
         height, width = rgb_B3HW.shape[-2:]
-        normal_B3HW = (rgb_B3HW.to(self.mean_13HW.dtype) - self.mean_13HW) / self.std_13HW
+        normal_B3HW = (rgb_B3HW.to(self.mean_1311.dtype) - self.mean_1311) / self.std_1311
         # after normalisation zero is the mean colour: a neutral border
         normal_B3HW = F.pad(normal_B3HW, (0, -width % self.stride, 0, -height % self.stride))
         features = list(self.encoder(normal_B3HW))
