@@ -6,6 +6,7 @@ value. Only the top level is walked, jumping over the graph, so that a file of a
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -83,8 +84,6 @@ def _varint(file: BinaryIO) -> int:
 
 def _entry(message: bytes) -> tuple[str, str]:
     """A StringStringEntryProto: key in field 1, value in field 2."""
-    import io
-
     stream = io.BytesIO(message)
     found = {1: "", 2: ""}
     while stream.tell() < len(message):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from infer.onnx_file import read_metadata
 from seg.errors import SegError
-from seg.runtime import AUTO_ORDER, Runtime, load, runtime_problem
+from seg.runtime import AUTO_ORDER, OWNERS, Runtime, distribution_version, load, runtime_problem
 from seg.spec import ModelSpec
 
 _warned = False
@@ -85,7 +85,7 @@ class Session:
 def _warn_once(provider: str) -> None:
     """A broken installation is said at the first session, not at each; without any runtime, loading says it."""
     global _warned
-    problem = runtime_problem()
-    if problem and not _warned and "both" in problem and provider != "openvino":
+    both = all(distribution_version(name) for name in OWNERS)
+    if both and not _warned and provider != "openvino":
         _warned = True
-        warnings.warn(problem, stacklevel=4)
+        warnings.warn(runtime_problem() or "", stacklevel=4)
