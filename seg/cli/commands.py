@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from seg.cli import data, doctor, evaluate, export, infer, train
+from seg.cli import data, demo, doctor, evaluate, export, infer, train
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app."""
+    app.command("demo")(demo.demo)
     app.command("train")(train.train)
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)

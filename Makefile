@@ -1,0 +1,40 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+VIDEO ?=
+
+# real frames for the tests that want them, where they are; without them those tests skip and say so
+ifneq ($(wildcard ../shared/data),)
+export SEG_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: setup demo test lint lock clean
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/seg demo --overwrite $(if $(VIDEO),--video "$(VIDEO)")
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --generate-hashes --no-header \
+		--extra cpu --extra openvino --extra train --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv out build dist .mypy_cache .pytest_cache .ruff_cache
