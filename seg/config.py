@@ -79,11 +79,11 @@ class DataConfig(Strict):
 
 
 class ModelConfig(Strict):
-    """`SegmentationAutoencoder`: names are those of segmentation-models-pytorch (`tu-` for timm's encoders)."""
+    """`SegmentationAutoencoder`: names are those of segmentation-models-pytorch (`tu-` for timm's encoders); `detail` is ours."""
 
     encoder: str = "tu-mobilenetv4_conv_small"
     encoder_weights: str | None = None
-    decoder: Literal["unet", "fpn", "linknet", "deeplabv3plus", "segformer"] = "unet"
+    decoder: Literal["unet", "fpn", "linknet", "deeplabv3plus", "segformer", "detail"] = "unet"
     decoder_options: dict[str, Any] = Field(default_factory=dict)
     encoder_options: dict[str, Any] = Field(default_factory=dict)
     code_channels: Positive = 128

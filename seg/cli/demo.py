@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from seg.cli.train import share_cores
+
 CLIP = 2_000_000
 """The scene of the clip: far from those of training (from 0) and of validation (from 1,000,000)."""
 
@@ -24,6 +26,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo there.")] = False,
 ) -> None:
     """Make scenes, train on them, evaluate, export and paint a clip that the network has not seen."""
+    share_cores()
     from seg.cli.scenes import write_clip, write_sheet
     from seg.config import SyntheticData, load_run_config
     from seg.errors import SegError

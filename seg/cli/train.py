@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that directory stopped.")] = False,
 ) -> None:
     """Train a network and leave everything about it in a run directory."""
+    share_cores()
     from seg.cli.tables import print_report
     from seg.config import load_run_config
     from train.loop import train as run_training
@@ -24,3 +26,12 @@ def train(
     root = out or Path("runs") / config.stem
     report = run_training(load_run_config(config, overrides), root, resume=resume)
     print_report(report, f"best validation of {root}")
+
+
+def share_cores() -> None:
+    """Let torch's threads sleep while they wait for each other; to be called before torch is first imported.
+
+    By default they spin. Beside anything else that computes - the loader's own workers are enough - a spinning thread
+    keeps the one it waits for off the core: on two cores a step took 6 times as long (155 ms an image against 980).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

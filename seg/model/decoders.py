@@ -1,4 +1,4 @@
-"""Segmentation decoders by name, from segmentation-models-pytorch, behind one signature.
+"""Segmentation decoders by name, those of segmentation-models-pytorch and our own, behind one signature.
 
 A builder takes the channels of every stage (the last is the code's) and the encoder's depth, and answers with a decoder
 module (stage features in, one feature map out), the channels of that map and its stride relative to the frame.
@@ -16,6 +16,8 @@ from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
 from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
+
+from seg.model.detail import DetailDecoder
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,19 @@ def _segformer(stages: Sequence[int], depth: int, *, channels: int = 128) -> Dec
     return Decoder(module, channels, 4)
 
 
+def _detail(stages: Sequence[int], depth: int, *, channels: Sequence[int] | None = None) -> Decoder:
+    """Ours. `channels`: widths of the answer and of the decoder beside stages 1, 2... but the code."""
+    widths = list(channels or (8, 24, 40, 64, 96)[:depth])
+    return Decoder(DetailDecoder(stages, widths), widths[0], 1)
+
+
 DECODERS: dict[str, Callable[..., Decoder]] = {
     "unet": _unet,
     "linknet": _linknet,
     "fpn": _fpn,
     "deeplabv3plus": _deeplabv3plus,
     "segformer": _segformer,
+    "detail": _detail,
 }
 
 ENCODER_STRIDE = {"deeplabv3plus": 16}

@@ -9,9 +9,9 @@ from seg.data.synthetic.scene import RGB
 
 Pose = tuple[float, float, float, float]
 
-_THIN_RANGE = 45.0  # metres; a nearer pole is drawn at least _THIN pixels wide, so that it is there to be found
-_THIN = 1.5
-_SPECK = 0.75  # pixels; a pole further away and thinner than this is not drawn
+_THIN_RANGE = 35.0  # metres; a nearer pole is drawn at least _THIN pixels wide, so that it is there to be found
+_THIN = 2.0
+_SPECK = 1.1  # pixels; a pole further away and thinner than this is not drawn
 _SHORT = 4.0  # pixels; a lower pole is not drawn
 
 
@@ -55,9 +55,9 @@ class Spot:
         a = np.array([self.col + x0 * self.scale, self.foot - y0 * self.scale])
         b = np.array([self.col + x1 * self.scale, self.foot - y1 * self.scale])
         wide = thick * self.scale
-        if wide < _SPECK * 0.8:
+        if wide < 0.8 * _SPECK:
             return
         along = (b - a) / max(float(np.hypot(*(b - a))), 1e-6)
-        out = np.array([-along[1], along[0]]) * max(wide, 1.3) / 2
+        out = np.array([-along[1], along[0]]) * max(wide, 1.6) / 2
         points = np.array([a + out, b + out, b - out, a - out])
         self.canvas.thin(points, self.canvas.hazed(colour, self.z, self.canvas.front), labels.POLE, self.clip)
