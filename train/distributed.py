@@ -11,7 +11,6 @@ import torch.distributed.nn.functional as dist_functional
 from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 
-
 CPU = torch.device("cpu")
 
 

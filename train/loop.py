@@ -58,7 +58,7 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
         if resume and last is not None:
             parts.meta = parts.state.load(last)
         if world.is_main:
-            run.rewind(parts.state.progress.step)
+            run.rewind(parts.state.progress.step, parts.state.progress.validated)
         with Monitor(parts, run) as monitor, stop_requested() as stop:
             return _run(parts, run, monitor, stop)
     finally:
@@ -81,6 +81,8 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
         set_rate(parts.state.optimizer, parts.config.optimizer.lr * rate(progress.step))
         loss = train_step(parts, network, batch)
         progress.step += 1
+        progress.loss_sum += loss
+        progress.loss_steps += 1
         monitor.step(loss, len(batch.indices) * parts.world.size, waited, time.perf_counter() - started)
         stopping = stop.agreed(parts.world)
         if stopping or progress.step % parts.config.checkpoint_every == 0:
@@ -196,6 +198,7 @@ def validate(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopReques
         if better:
             parts.state.save_weights(run.best, parts.meta)
         monitor.validated(report, shown, better=better)
+    progress.loss_sum, progress.loss_steps = 0.0, 0
     save_last(parts, run)
 
 

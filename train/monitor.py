@@ -45,7 +45,6 @@ class Monitor:
         self.every = max(1, parts.plan.steps_per_epoch // 100)
         self.rate = 0.0
         self.waiting = 0.0
-        self.losses: list[float] = []
 
     def __enter__(self) -> Monitor:
         progress = self.parts.state.progress
@@ -72,7 +71,6 @@ class Monitor:
         keep = 0.95 if self.rate else 0.0
         self.rate = keep * self.rate + (1 - keep) * images / seconds
         self.waiting = keep * self.waiting + (1 - keep) * waited / seconds
-        self.losses.append(loss)
         note = f"loss {loss:.3f}  {self.rate:.1f} images/s  loader wait {self.waiting:.0%}"
         self.bar.update(self.task, completed=step, note=note)
         if self._main and step % self.every == 0:
@@ -117,8 +115,7 @@ class Monitor:
         assert self.writer is not None
         progress = self.parts.state.progress
         step, epoch = progress.step, progress.validated
-        loss = float(np.mean(self.losses)) if self.losses else float("nan")
-        self.losses.clear()
+        loss = progress.loss_sum / max(1, progress.loss_steps)
         figures = {"mean_iou": report.mean_iou, "pixel_accuracy": report.pixel_accuracy, "iou": report.iou}
         self.run.record("val", step, {"epoch": epoch, "train_loss": round(loss, 5), **figures})
         for name, value in report.iou.items():
@@ -138,6 +135,7 @@ class Monitor:
             f"epoch {epoch}/{self.parts.config.epochs}  loss {loss:.4f}  mIoU {mean}{star}  "
             f"{self.rate:.1f} images/s  loader wait {self.waiting:.0%}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def finish(self) -> Report:

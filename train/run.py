@@ -41,7 +41,8 @@ class RunDirectory:
         Raises:
             SegError: if a run is there and `resume` is false, or `resume` is true and its config is another.
         """
-        if self.config_file.exists():
+        # a folder whose run failed before its first step (no data, say) holds nothing to protect or to go on with
+        if self.metrics_file.exists():
             if not resume:
                 raise SegError(f"{self.root}: holds a run already; continue it with --resume, or choose another --out")
             before = load_run_config(self.config_file)
@@ -52,9 +53,13 @@ class RunDirectory:
         write_text(self.root / "environment.json", json.dumps(environment(), indent=1) + "\n")
         write_text(self.config_file, dump_yaml(config))
 
-    def rewind(self, step: int) -> None:
-        """Forget records after `step`: a resumed run writes them again."""
-        kept = [record for record in self.records() if record["step"] <= step]
+    def rewind(self, step: int, validated: int) -> None:
+        """Forget records after `step`, and of validations after epoch `validated`: a resumed run writes them again."""
+        kept = [
+            record
+            for record in self.records()
+            if record["step"] <= step and (record["kind"] != "val" or record["epoch"] <= validated)
+        ]
         write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
 
     def record(self, kind: str, step: int, values: dict[str, Any]) -> None:

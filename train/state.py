@@ -19,12 +19,17 @@ from train.ema import MovingAverage
 
 @dataclass
 class Progress:
-    """How far a run has come: optimiser steps done, epochs validated, and the best mean IoU so far with its epoch."""
+    """How far a run has come: optimiser steps done, epochs validated, and the best mean IoU so far with its epoch.
+
+    `loss_sum` is of the `loss_steps` steps since the last validation.
+    """
 
     step: int = 0
     validated: int = 0
     best: float = -1.0
     best_epoch: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
 
 
 class State:
@@ -61,10 +66,7 @@ class State:
         for name, parameter in self.network.named_parameters():
             own = {key.partition("/")[0]: value for key, value in moments.items() if key.partition("/")[2] == name}
             if own:  # none before the first step
-                # AdamW counts its steps on the CPU
-                self.optimizer.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device) for key, value in own.items()
-                }
+                self.optimizer.state[parameter] = {key: _beside(parameter, value) for key, value in own.items()}
         try:
             self.progress = Progress(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
@@ -75,6 +77,13 @@ class State:
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 yield f"{key}/{name}", value
+
+
+def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+    """A moment on its parameter's device and in its memory layout: the fused AdamW pairs them by place in memory."""
+    if value.shape != parameter.shape:  # the count of steps
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:

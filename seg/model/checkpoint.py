@@ -59,6 +59,9 @@ def save_checkpoint(
         meta: what the tensors mean.
         tensors: file stem -> named tensors; must contain `weights`.
         state: whatever else a resuming trainer needs, as JSON.
+
+    Raises:
+        OSError: if the disk does not take it; the old checkpoint is untouched then.
     """
     assert "weights" in tensors
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
@@ -74,12 +77,15 @@ def save_checkpoint(
         for file in new.iterdir():
             with file.open("rb+") as handle:
                 os.fsync(handle.fileno())
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, SafetensorError):  # its way to report a full disk
+            raise OSError(f"{folder}: cannot be written ({error})") from None
         raise
-    # a folder cannot replace another in one step: between the two renames `find_checkpoint` still finds the old one
-    shutil.rmtree(old, ignore_errors=True)
+    # a folder cannot replace another in one step: between the two renames `find_checkpoint` still finds the old one,
+    # and where a kill between them has left only the old one, it stays until the new one has its name
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -91,8 +97,6 @@ def find_checkpoint(path: Path, prefer: str = "best") -> Path:
     Raises:
         SegError: if there is none.
     """
-    if not path.exists():
-        raise SegError(f"{path}: no such run or checkpoint")
     names = (prefer, "last", "best")
     places = [path.parent / f".{path.name}.old"] + [
         path / "checkpoints" / name for each in names for name in (each, f".{each}.old")
@@ -100,6 +104,8 @@ def find_checkpoint(path: Path, prefer: str = "best") -> Path:
     for place in (path, *places):
         if (place / META).is_file():
             return place
+    if not path.exists():
+        raise SegError(f"{path}: no such run or checkpoint")
     raise SegError(
         f"{path}: holds no checkpoint (no {META} in it or in its checkpoints/); give a folder made by `seg train`"
     )

@@ -1,0 +1,169 @@
+"""A run that is killed, stopped or refused: what it leaves, and that `--resume` ends as if nothing had happened."""
+
+import json
+import re
+import shutil
+import signal
+
+import pytest
+import runs
+
+from seg.model.checkpoint import load_network
+
+WRITTEN = ("weights.safetensors", "trained.safetensors", "optimizer.safetensors", "state.json")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The uninterrupted run that every other one has to equal."""
+    return runs.trained(tmp_path_factory)
+
+
+@pytest.fixture
+def train(tmp_path):
+    config = runs.write_config(tmp_path / "tiny.yaml")
+
+    def call(*arguments, **options):
+        return runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", *arguments, **options)
+
+    return call
+
+
+def assert_same_run(run, whole):
+    for name in WRITTEN:
+        made, expected = (root / "checkpoints" / "last" / name for root in (run, whole))
+        assert made.read_bytes() == expected.read_bytes(), name
+    best = "checkpoints/best/weights.safetensors"
+    assert (run / best).read_bytes() == (whole / best).read_bytes()
+    assert runs.losses(run) == runs.losses(whole)
+    assert not list((run / "checkpoints").glob(".*"))
+
+
+# three steps an epoch, a checkpoint every second step and after each validation; a checkpoint to resume from is three
+# files, that of the best network one
+KILLS = {
+    "before the first checkpoint": (runs.before_call, ("train.loop", "train_step", 2)),
+    "mid-epoch": (runs.before_call, ("train.loop", "train_step", 6)),
+    "writing the first checkpoint": (runs.half_written, (2,)),
+    "writing a later checkpoint": (runs.half_written, (9,)),
+    "writing the best": (runs.half_written, (4,)),
+    "before the old checkpoint steps aside": (runs.before_call, ("pathlib", "Path.rename", 3)),
+    "between the two renames": (runs.before_call, ("seg.model.checkpoint", "Path.rename", 4)),
+    "after a validation's record, before its checkpoint": (runs.before_call, ("train.monitor", "write_report", 1)),
+    "before the last checkpoint": (runs.before_call, ("train.loop", "save_last", 5)),
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_killed_and_resumed_is_bit_identical(train, whole, tmp_path, moment):
+    hook, given = KILLS[moment]
+    assert train(hook=hook, given=given).code == -signal.SIGKILL
+    ended = train("--resume")
+    assert ended.code == 0, ended.stderr
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_killed_again_and_again(train, whole, tmp_path):
+    """Each time between the two renames, where only the checkpoint of before is left."""
+    for _ in range(3):
+        assert train("--resume", hook=runs.before_call, given=("pathlib", "Path.rename", 4)).code == -signal.SIGKILL
+    # the next save meets the checkpoint that stepped aside, and dies before the new one has its name
+    assert train("--resume", hook=runs.before_call, given=("pathlib", "Path.rename", 1)).code == -signal.SIGKILL
+    assert train("--resume").code == 0
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("where", ["train_step", "network_predictor"])
+def test_a_signal_saves_and_says_where(train, whole, tmp_path, sent, code, where):
+    ended = train(hook=runs.before_call, given=("train.loop", where, 1, sent))
+    assert ended.code == code
+    step = 1 if where == "train_step" else 3
+    assert re.search(
+        rf"^seg: stopped at step {step} of 6; saved \S+/checkpoints/last; go on with --resume$", ended.stderr, re.M
+    )
+    assert "Traceback" not in ended.stderr
+    assert load_network(tmp_path / "run")[1].steps == step
+    assert train("--resume").code == 0
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_workers_too(tmp_path, whole, sent):
+    """As a terminal sends Ctrl-C, and a service manager SIGTERM: to every process of the group."""
+    config = runs.write_config(tmp_path / "tiny.yaml", workers=2)
+    given = ("train.loop", "train_step", 2, sent, True)
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=given)
+    assert ended.code == 128 + sent, ended.stderr
+    assert "saved" in ended.stderr
+    assert load_network(tmp_path / "run")[1].steps == 2
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", "--resume")
+    assert ended.code == 0, ended.stderr
+    assert_same_run(tmp_path / "run", whole)  # the number of workers changes nothing
+
+
+def test_resuming_a_finished_run_changes_nothing(train, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    ended = train("--resume")
+    assert ended.code == 0, ended.stderr
+    assert "mean IoU" in ended.stdout
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_run_that_is_there_is_not_replaced(train, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    ended = train()
+    assert ended.code == 2
+    assert (
+        ended.stderr
+        == f"seg: {tmp_path / 'run'}: holds a run already; continue it with --resume, or choose another --out\n"
+    )
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_another_config_is_refused(train, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    ended = train("batch_size=3", "--resume")
+    assert ended.code == 2
+    assert "cannot resume with another config (batch_size: was 2, now 3)" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_cut_checkpoint_is_one_line(train, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    weights = tmp_path / "run" / "checkpoints" / "last" / "trained.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    ended = train("--resume")
+    assert ended.code == 2
+    assert ended.stderr.startswith(f"seg: {weights}: not a readable safetensors file")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_loss_that_is_not_finite_names_the_files(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    config = runs.write_config(
+        tmp_path / "tiny.yaml", data=data, checkpoint_every=1, optimizer={"lr": 1e30, "warmup": 0}
+    )
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run")
+    assert ended.code == 2
+    (line,) = ended.stderr.splitlines()
+    step = int(re.search(r"not finite at step (\d+)", line)[1])
+    named = re.findall(rf"{re.escape(str(tmp_path))}/data/train/(?:images|labels)/\d\.png", line)
+    assert len(set(named)) == 4  # two frames and their labels
+    assert "--resume" in line
+    network, meta = load_network(tmp_path / "run", "last")
+    assert meta.steps == step > 0
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+def test_records_that_a_kill_cut_short(train, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    text = metrics.read_text(encoding="utf-8")
+    metrics.write_text(
+        text + json.dumps({"kind": "train", "step": 7, "loss": 1.0}) + '\n{"kind": "tr', encoding="utf-8"
+    )
+    assert train("--resume").code == 0
+    assert metrics.read_text(encoding="utf-8") == text
