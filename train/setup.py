@@ -18,6 +18,7 @@ from seg.errors import SegError
 from seg.files import write_text
 from seg.model.checkpoint import CheckpointMeta, start_from
 from seg.model.network import SegmentationAutoencoder, build_network
+from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
 from train.losses import SegmentationLoss, value_weights
 from train.plan import BatchPlan
@@ -58,6 +59,9 @@ def choose_device(name: str) -> torch.device:
         raise SegError(f"device: expected auto, cpu or cuda, got {name!r}")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise SegError(f"device {name!r} was asked for and torch finds no CUDA GPU; use device=cpu or device=auto")
+    known = ["cpu", "cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if name not in known:
+        raise SegError(f"device {name!r} is not there; {nearest(name, known)}")
     return torch.device(name)
 
 
@@ -124,6 +128,8 @@ def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) ->
             pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
         write_text(file, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
     recorded = json.loads(file.read_text(encoding="utf-8"))
+    if not any(recorded.values()):
+        raise SegError(f"none of {config.weight_frames} training frames has a labelled pixel; try `seg data check`")
     return torch.tensor([recorded[name] for name in names])
 
 

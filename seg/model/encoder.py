@@ -39,25 +39,28 @@ def build_encoder(
         )
     except Exception as error:  # timm, the hub's client and its transport raise what they like
         raise _encoder_error(name, from_hub, error) from error
+    dropped = _drop_unused(encoder)
     if weights is not None and from_hub is None:
-        _load_local(encoder, Path(weights))
-    _drop_unused(encoder)
+        _load_local(encoder, Path(weights), dropped)
     return encoder
 
 
-def _drop_unused(encoder: nn.Module) -> None:
-    """Remove what a depth below 5 never runs: parameters without gradients waste memory, and DDP refuses them."""
+def _drop_unused(encoder: nn.Module) -> list[str]:
+    """Remove what a depth below 5 never runs, and name it: parameters without gradients waste memory, DDP refuses them."""
     parameters = list(encoder.parameters())
     was_training = encoder.training
     features = encoder.eval()(torch.zeros(1, 3, 64, 64))
     total = torch.stack([feature.sum() for feature in features[1:]]).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     unused = {id(p) for p, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    dropped = []
     for name, child in encoder.named_children():
         owned = [id(p) for p in child.parameters()]
         if owned and unused.issuperset(owned):
             setattr(encoder, name, nn.Identity())
+            dropped.append(name)
     encoder.train(was_training)
+    return dropped
 
 
 def _encoder_error(name: str, from_hub: str | None, error: Exception) -> SegError:
@@ -85,7 +88,7 @@ def _suggest(name: str, known: list[str]) -> str:
     return suggestion if suggestion.startswith("did you mean") else "see segmentation-models-pytorch's list of encoders"
 
 
-def _load_local(encoder: nn.Module, path: Path) -> None:
+def _load_local(encoder: nn.Module, path: Path, dropped: list[str]) -> None:
     try:
         state = load_file(path)
     except FileNotFoundError:
@@ -96,6 +99,8 @@ def _load_local(encoder: nn.Module, path: Path) -> None:
     prefix = "encoder."
     if any(key.startswith(prefix) for key in state):
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    # the weights of a whole encoder also start a shallower one
+    state = {key: value for key, value in state.items() if key.partition(".")[0] not in dropped}
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:

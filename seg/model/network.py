@@ -55,9 +55,9 @@ class SegmentationAutoencoder(nn.Module):
     def __init__(self, num_classes: int, config: ModelConfig) -> None:
         super().__init__()
         options = dict(config.encoder_options)
-        depth = int(options.pop("depth", 5))
-        if not 3 <= depth <= 5:
-            raise SegError(f"encoder_options.depth: expected 3 to 5 stages, got {depth}")
+        depth = options.pop("depth", 5)
+        if not isinstance(depth, int) or not 3 <= depth <= 5:
+            raise SegError(f"encoder_options.depth: expected 3 to 5 stages, got {depth!r}")
         code_stride = min(ENCODER_STRIDE.get(config.decoder, 2**depth), 2**depth)
         self.encoder = build_encoder(
             config.encoder,
@@ -73,7 +73,7 @@ class SegmentationAutoencoder(nn.Module):
         self.stride = 2**depth
         try:
             decoder = DECODERS[config.decoder](self.stage_channels, depth, **config.decoder_options)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise SegError(f"decoder_options of {config.decoder!r}: {error}") from None
         self.decoder = decoder.module
         self.head = nn.Conv2d(decoder.channels, num_classes, 3, padding=1)
