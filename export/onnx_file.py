@@ -145,11 +145,11 @@ def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[i
 
 
 def _portable(data: DataConfig) -> dict[str, object]:
-    """The data section without the absolute paths of this machine."""
+    """The data section without the absolute paths of this machine: of roots, split files and label sets."""
     portable: dict[str, list[dict[str, object]]] = data.model_dump(mode="json")
     for sources in portable.values():
         for source in sources:
-            root = source.get("root")
-            if isinstance(root, str) and Path(root).is_absolute():
-                source["root"] = Path(root).name
+            for key, value in source.items():
+                if isinstance(value, str) and Path(value).is_absolute():
+                    source[key] = Path(value).name
     return {**portable}

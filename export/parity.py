@@ -68,7 +68,7 @@ def check_parity(
         untied += int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
         difference, tolerance = _difference(answers, logits_CHW, spec)
         value = difference if value is None else max(value, difference or 0.0)
-        if untied or (difference is not None and difference > tolerance):
+        if untied or (difference is not None and not difference <= tolerance):  # NaN is no answer either
             raise SegError(
                 f"the exported file does not answer as the network: {untied} of {pixels} pixels differ that are no ties, "
                 f"{spec.outputs[-1].name} differs by up to {difference} (allowed {tolerance:.4g}); nothing was written"
