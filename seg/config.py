@@ -59,13 +59,17 @@ class FolderData(DataSource):
 
 
 class SyntheticData(DataSource):
-    """Procedural scenes `first`..`first + count - 1` of a seed, at `size` (height, width); rendered when read."""
+    """Procedural scenes `first`..`first + count - 1` of a seed, at `size` (height, width); rendered when read.
+
+    `style`: `varied` (every place, camera, weather and light) or `motorway` (one car's camera on motorways by day).
+    """
 
     kind: Literal["synthetic"]
     count: Positive
     first: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
     size: Size = (256, 512)
+    style: Literal["varied", "motorway"] = "varied"
 
 
 AnyData = Annotated[PublishedData | FolderData | SyntheticData, Field(discriminator="kind")]

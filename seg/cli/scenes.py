@@ -40,7 +40,9 @@ def write_clip(scenes: SyntheticData, index: int, path: Path) -> None:
     with atomic(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        for frame_HWC, _ in SyntheticScenes((stream.height, stream.width), scenes.seed).clip(index, CLIP_FRAMES, FPS):
+        for frame_HWC, _ in SyntheticScenes((stream.height, stream.width), scenes.seed, scenes.style).clip(
+            index, CLIP_FRAMES, FPS
+        ):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

@@ -23,7 +23,7 @@ class SyntheticReader(Reader):
         self._first = source.first
         self._count = min(source.count, source.limit or source.count)
         try:
-            self._scenes = SyntheticScenes(seed=source.seed, size=source.size)
+            self._scenes = SyntheticScenes(source.size, source.seed, source.style)
         except ValueError as error:
             raise SegError(f"synthetic: {error}") from None
 

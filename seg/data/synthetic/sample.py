@@ -1,11 +1,12 @@
 """Sampling a whole scene from (seed, index)."""
 
 import math
+from dataclasses import replace
 
 from seg.data.synthetic import road
 from seg.data.synthetic.dice import Dice
 from seg.data.synthetic.models import MODELS
-from seg.data.synthetic.scene import RGB, Frontage, Lane, Lens, Light, Scene, Thing
+from seg.data.synthetic.scene import RGB, Frontage, Lane, Lens, Light, Scene, Style, Thing
 
 _CAR_COLOURS: tuple[RGB, ...] = (
     (214, 214, 212), (236, 236, 234), (172, 174, 178), (120, 124, 130), (66, 68, 72), (28, 28, 32), (40, 44, 52),
@@ -35,20 +36,23 @@ _STEEL: tuple[RGB, ...] = (
     (122, 96, 70),
 )
 
+_WEATHER = {"clear": 5, "fair": 4, "overcast": 4, "rain": 1.2, "fog": 0.8, "dusk": 1}
+
 _PARKING = 3.6  # metres from the outer lane's middle to the kerb that leave room for a parked car
 
 
-def sample_scene(seed: int, index: int) -> Scene:
-    """The scene with this (seed, index); a pure function."""
+def sample_scene(seed: int, index: int, style: Style = "varied") -> Scene:
+    """The scene with this (seed, index) in a style; a pure function."""
     dice = Dice(seed, index)
-    place = dice.weighted(road.PLACES)
-    lens = _lens(dice, place)
+    plain = style == "motorway"
+    place = "highway" if plain else dice.weighted(road.PLACES)
+    lens = _one_lens(dice) if plain else _lens(dice, place)
     curvature, slope = road.waves(dice, place)
     tarmac = road.surface(dice)
     sec = road.section(dice, place, tarmac)
     if dice.chance(0.35):
         sec = road.mirror(sec)
-    light = _light(dice)
+    light = _daylight(dice) if plain else _light(dice, _WEATHER)
     leaves = dice.around(dice.pick(_LEAVES), 12)
     return Scene(
         key=(seed, index),
@@ -68,7 +72,7 @@ def sample_scene(seed: int, index: int) -> Scene:
         hills=dice.uniform(0.015, 0.13) if dice.chance(0.65) else 0.0,
         forest=dice.uniform(0.012, 0.02 + 0.1 * dice.unit()) if dice.chance(0.88) else 0.0,
         skyline_seed=dice.integer(0, 10**6),
-        bonnet=dice.uniform(0.04, 0.16) if dice.chance(0.2) else 0.0,
+        bonnet=dice.uniform(0.04, 0.16) if not plain and dice.chance(0.2) else 0.0,
         bonnet_colour=dice.around(dice.pick(_CAR_COLOURS), 10),
     )
 
@@ -80,6 +84,13 @@ def _lens(dice: Dice, place: str) -> Lens:
         height=dice.uniform(1.1, 1.8) if dice.chance(0.85) else dice.uniform(1.8, 2.8),
         offset=dice.uniform(-0.55, 0.55) if dice.chance(0.85) else dice.uniform(-1.8, 1.8),
         yaw=math.radians(dice.uniform(-3.5, 3.5) if place != "highway" else dice.uniform(-2, 2)),
+    )
+
+
+def _one_lens(dice: Dice) -> Lens:
+    """One car's camera, as it is mounted; only its place in the lane differs."""
+    return Lens(
+        fov=math.radians(58), horizon=0.42, height=1.4, offset=dice.uniform(-0.4, 0.4), yaw=dice.uniform(-0.01, 0.01)
     )
 
 
@@ -178,8 +189,22 @@ def _frontage(
     )
 
 
-def _light(dice: Dice) -> Light:
-    weather = dice.weighted({"clear": 5, "fair": 4, "overcast": 4, "rain": 1.2, "fog": 0.8, "dusk": 1})
+def _daylight(dice: Dice) -> Light:
+    """A clear or fair day, well exposed, through a good lens."""
+    return replace(
+        _light(dice, {"clear": 1.0, "fair": 1.0}),
+        exposure=dice.uniform(0.95, 1.15),
+        gamma=1.0,
+        saturation=1.0,
+        blur=0.4,
+        noise=dice.uniform(0.5, 2.0),
+        vignette=0.0,
+        flare=0.0,
+    )
+
+
+def _light(dice: Dice, weathers: dict[str, float]) -> Light:
+    weather = dice.weighted(weathers)
     high = dice.uniform(0.25, 1.2) if weather != "dusk" else dice.uniform(0.08, 0.25)
     turn = dice.uniform(-math.pi, math.pi)
     sun = (math.cos(high) * math.sin(turn), math.sin(high), math.cos(high) * math.cos(turn))

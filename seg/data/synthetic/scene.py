@@ -5,6 +5,10 @@ right, 0 is the centre of the own lane). Colours are RGB in 0..255 as seen in fu
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["varied", "motorway"]
+"""`varied`: every place, camera, weather and light, to carry over to real roads. `motorway`: one camera by day, soon learnt."""
 
 RGB = tuple[float, float, float]
 BANK_GAP = 2.5  # metres of flat verge between a road's edge and the foot of a bank
