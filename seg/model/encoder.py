@@ -33,6 +33,8 @@ def build_encoder(
     from_hub = None if weights is None or weights.endswith(".safetensors") else weights
     if from_hub not in (None, "imagenet"):
         raise SegError(f"encoder_weights {weights!r}: expected null, 'imagenet' or a path to a .safetensors file")
+    if options and not name.startswith("tu-"):  # the library would not look at them
+        raise SegError(f"encoder_options {', '.join(options)}: only timm's encoders (tu-NAME) take any but depth")
     try:
         encoder: nn.Module = smp.encoders.get_encoder(
             name, in_channels=3, depth=depth, output_stride=output_stride, weights=from_hub, **options
@@ -53,12 +55,14 @@ def _drop_unused(encoder: nn.Module) -> list[str]:
     total = torch.stack([feature.sum() for feature in features[1:]]).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     unused = {id(p) for p, gradient in zip(parameters, gradients, strict=True) if gradient is None}
-    dropped = []
-    for name, child in encoder.named_children():
-        owned = [id(p) for p in child.parameters()]
-        if owned and unused.issuperset(owned):
-            setattr(encoder, name, nn.Identity())
-            dropped.append(name)
+    idle = [
+        name
+        for name, module in encoder.named_modules()
+        if (owned := [id(p) for p in module.parameters()]) and unused.issuperset(owned)
+    ]
+    dropped = [name for name in idle if name.rpartition(".")[0] not in idle]
+    for name in dropped:
+        encoder.set_submodule(name, nn.Identity())
     encoder.train(was_training)
     return dropped
 
@@ -100,7 +104,7 @@ def _load_local(encoder: nn.Module, path: Path, dropped: list[str]) -> None:
     if any(key.startswith(prefix) for key in state):
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     # the weights of a whole encoder also start a shallower one
-    state = {key: value for key, value in state.items() if key.partition(".")[0] not in dropped}
+    state = {key: value for key, value in state.items() if not key.startswith(tuple(f"{name}." for name in dropped))}
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
