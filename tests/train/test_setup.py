@@ -1,0 +1,88 @@
+"""From a config to a run's parts: devices, class weights, starting weights."""
+
+import json
+
+import numpy as np
+import pytest
+import runs
+import torch
+from PIL import Image
+
+from seg.config import RunConfig
+from seg.errors import SegError
+from seg.model.checkpoint import load_network
+from train.distributed import World
+from train.run import RunDirectory
+from train.setup import choose_device, prepare, sample_names
+
+CPU = torch.device("cpu")
+
+
+def parts_of(tmp_path, **changes):
+    return prepare(RunConfig.model_validate(runs.config(**changes)), RunDirectory(tmp_path), World(), CPU)
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "cuda:1"):
+        with pytest.raises(SegError, match=f"device {name!r} was asked for and torch finds no CUDA GPU"):
+            choose_device(name)
+    assert choose_device("auto") == choose_device("cpu") == CPU
+    with pytest.raises(SegError, match="expected auto, cpu or cuda, got 'gpu'"):
+        choose_device("gpu")
+
+
+def test_a_gpu_number_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    for name in ("cuda:2", "cuda:x"):
+        with pytest.raises(SegError, match=f"device {name!r} is not there; did you mean 'cuda"):
+            choose_device(name)
+
+
+def test_class_weights_are_measured_once(tmp_path):
+    parts = parts_of(tmp_path)
+    pixels = json.loads((tmp_path / "label_pixels.json").read_text())
+    # four of the six frames, evenly spread
+    counted = sum(np.bincount(parts.train.sample(index).label_HW.ravel(), minlength=256) for index in (0, 1, 3, 4))
+    assert list(pixels.values()) == counted[: len(pixels)].tolist()
+    assert parts.loss.weight_S[list(pixels).index("pole")] > parts.loss.weight_S[list(pixels).index("background")]
+    assert parts.loss.weight_S[255] == 0
+    (tmp_path / "label_pixels.json").write_text(json.dumps(dict.fromkeys(pixels, 1)))
+    again = parts_of(tmp_path).loss.weight_S
+    assert again[1] == again[2] == again[4]  # road, lane and pole, as the file now says
+
+
+def test_data_without_a_labelled_pixel(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    for path in (tmp_path / "data" / "train" / "labels").iterdir():
+        Image.fromarray(np.full((64, 96), 11, dtype=np.uint8)).save(path)  # the own bonnet: ignored
+    with pytest.raises(SegError, match="none of 4 training frames has a labelled pixel"):
+        parts_of(tmp_path, data=data)
+
+
+def test_the_parts_of_a_run(tmp_path):
+    parts = parts_of(tmp_path)
+    assert (parts.total_steps, parts.plan.steps_per_epoch) == (6, 3)
+    assert parts.meta.size == (60, 92)
+    assert sample_names(parts.train, [0, 5]) == "synthetic/0/000000, synthetic/0/000005"
+    assert parts_of(tmp_path, val_size=None).meta.size == (64, 96)  # the first validation frame's own
+
+
+def test_a_tiny_set_still_makes_a_step(tmp_path):
+    assert parts_of(tmp_path, batch_size=64).total_steps == 2
+
+
+def test_init_takes_over_another_runs_weights(tmp_path, tmp_path_factory):
+    run = runs.trained(tmp_path_factory)
+    started = parts_of(tmp_path, init=str(run), seed=9).state.network
+    trained = load_network(run)[0].state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in started.state_dict().items())
+
+
+def test_init_from_another_ontology_is_refused(tmp_path, tmp_path_factory):
+    run = runs.trained(tmp_path_factory)
+    with pytest.raises(SegError, match=r"was trained for the classes of 'drive'.*this run is for 'camvid11'"):
+        parts_of(tmp_path, init=str(run), ontology="camvid11")
