@@ -22,6 +22,19 @@ app = typer.Typer(
 )
 _state = {"debug": False}
 
+TRAINING = {
+    "albumentations",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "segmentation_models_pytorch",
+    "tensorboard",
+    "timm",
+    "torch",
+    "torchvision",
+}
+"""Modules of the extra `train`, which the vehicle's installation does without."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as an exception: what tidies up after Ctrl-C tidies up after it too."""
@@ -68,6 +81,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _say(str(error))
         sys.exit(getattr(error, "exit_code", 1))
+    except ModuleNotFoundError as error:
+        if _state["debug"] or (error.name or "").partition(".")[0] not in TRAINING:
+            raise
+        _say(f"{error.name} is not installed, which this command needs; install segmentation-autoencoder[train]")
+        sys.exit(2)
 
 
 def _say(message: str) -> None:
