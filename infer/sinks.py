@@ -152,6 +152,20 @@ class OverlayImage(Sink):
         return
 
 
+SOFTWARE = "segmentation-autoencoder"
+"""What our masks say of themselves in the PNG's `Software` text: only such files are replaced."""
+
+
+def _is_ours(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.format == "PNG" and picture.info.get("Software") == SOFTWARE
+    except OSError:
+        return False
+
+
 class MaskFolder(Sink):
     """Index PNGs with the palette, one a frame: `000000.png`..., or the image's own name for a source of images.
 
@@ -162,9 +176,13 @@ class MaskFolder(Sink):
 
     def __init__(self, path: Path, spec: ModelSpec, *, by_source: bool = False, overwrite: bool = False) -> None:
         """`by_source` names masks by their images. SegError where the folder exists and holds something."""
+        from PIL.PngImagePlugin import PngInfo
+
         super().__init__(path, overwrite=overwrite)
         self._palette = spec.as_ontology().palette_C3.tobytes().ljust(256 * 3, b"\0")
         self._by_source = by_source
+        self._signed = PngInfo()
+        self._signed.add_text("Software", SOFTWARE)
 
     def _claim(self, overwrite: bool) -> None:
         if not self.path.is_dir():
@@ -177,9 +195,9 @@ class MaskFolder(Sink):
             raise SegError(
                 f"{self.path}: exists already and holds files; give --overwrite to replace it, or another name"
             )
-        other = next((entry for entry in held if entry.suffix != ".png"), None)
-        if other:  # the whole folder is replaced: a folder that holds anything but masks was named by mistake
-            raise SegError(f"{self.path}: holds {other.name!r}, which is no mask; choose another folder")
+        other = next((entry for entry in held if not _is_ours(entry)), None)
+        if other:  # the whole folder is replaced: one that holds anything but our masks was named by mistake
+            raise SegError(f"{self.path}: holds {other.name!r}, which `seg infer` did not write; choose another folder")
         if not os.access(self.path.parent, os.W_OK):
             raise SegError(f"{self.path.parent}: not writable; choose another folder")
 
@@ -204,7 +222,7 @@ class MaskFolder(Sink):
         target = self._temporary / f"{name}.png"
         if target.exists():  # images of one name in several formats or folders
             target = self._temporary / f"{name}_{frame.index:06d}.png"
-        picture.save(target, compress_level=3)
+        picture.save(target, compress_level=3, pnginfo=self._signed)
 
     def _close(self) -> None:
         return

@@ -87,7 +87,9 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
         return StreamSource(text)
     if path.is_dir():
+        # not what we painted ourselves: an overlay of one image is written beside it
         files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+        files = [file for file in files if not file.stem.endswith(".overlay")]
         return ImageSource("folder", path, files, fps)
     if path.exists():
         return ImageSource("image", path, [path], fps) if path.suffix.lower() in IMAGE_SUFFIXES else VideoSource(path)

@@ -106,6 +106,12 @@ class AugmentConfig(Strict):
     noise: Fraction = 0.2
     weather: Fraction = 0.1
 
+    @model_validator(mode="after")
+    def _scales_in_order(self) -> AugmentConfig:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale: expected [low, high] with 0 < low <= high, got {list(self.scale)}")
+        return self
+
 
 class LossConfig(Strict):
     """Set cross-entropy plus optional region losses; `class_weights` from the measured shares of pixels.

@@ -34,7 +34,7 @@ def parse(model: type[Model], data: object, where: str | Path) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SegError(f"{where}: " + "; ".join(_explain(model, item) for item in error.errors())) from None
+        raise SegError(f"{where}: " + "; ".join(_explain(model, data, item) for item in _causes(error))) from None
 
 
 def read_yaml(path: Path) -> object:
@@ -55,15 +55,40 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(sorted(known))}"
 
 
-def _explain(model: type[BaseModel], error: Any) -> str:
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
+def _causes(error: ValidationError) -> list[Any]:
+    """The errors themselves: a list whose items are all wrong is also reported as too short, which says nothing."""
+    items = list(error.errors())
+    deeper = [item["loc"] for item in items]
+    return [
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(loc != item["loc"] and loc[: len(item["loc"])] == item["loc"] for loc in deeper)
+    ]
+
+
+def _explain(model: type[BaseModel], data: object, error: Any) -> str:
+    key = _dotted(data, error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {nearest(location[-1], _keys_at(model, error['loc'][:-1]))}"
+        return f"unknown key {key!r}; {nearest(str(error['loc'][-1]), _keys_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
-    got = error.get("input")
-    return f"{key or 'value'}: {error['msg'].removeprefix('Value error, ')} (got {got!r})"
+    got = repr(error.get("input"))
+    shown = got if len(got) <= 80 else f"{got[:77]}..."
+    return f"{key or 'value'}: {error['msg'].removeprefix('Value error, ')} (got {shown})"
+
+
+def _dotted(data: object, location: tuple[str | int, ...]) -> str:
+    """The key as the user would write it: without the tags of unions, which stand in a location but not in the data."""
+    parts: list[str] = []
+    node: Any = data
+    for depth, part in enumerate(location):
+        inside = part in node if isinstance(node, dict) else isinstance(part, int)
+        if not inside and depth < len(location) - 1:
+            continue
+        parts.append(str(part))
+        node = node[part] if inside else None
+    return ".".join(parts)
 
 
 def _keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -114,15 +114,32 @@ def seg(
     folder: Path, *arguments: object, hook: Callable[..., None] | None = None, given: tuple[Any, ...] = ()
 ) -> Ended:
     """Run `seg ARGUMENTS` in its own process; `hook(*given)` is called there first, to arrange for mishaps."""
-    logs = [folder / f".{name}.log" for name in ("stdout", "stderr")]
-    process = CONTEXT.Process(target=_run, args=([str(a) for a in arguments], logs, hook, given))
+    return finish(start(folder, *arguments, hook=hook, given=given), folder)
+
+
+def start(
+    folder: Path, *arguments: object, hook: Callable[..., None] | None = None, given: tuple[Any, ...] = ()
+) -> Any:
+    """Start what `seg` runs; its output goes into files in `folder`."""
+    words = [str(argument) for argument in arguments]
+    process = CONTEXT.Process(target=_run, args=(words, _logs(folder), hook, given))
     process.start()
+    return process
+
+
+def finish(process: Any, folder: Path) -> Ended:
+    """Wait for what `start` started in `folder`."""
     process.join(120)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise AssertionError(f"seg {arguments} did not end: {logs[1].read_text(encoding='utf-8')}")
-    return Ended(process.exitcode, *(log.read_text(encoding="utf-8") for log in logs))
+    stuck = process.exitcode is None
+    process.kill()
+    process.join()
+    stdout, stderr = (log.read_text(encoding="utf-8") for log in _logs(folder))
+    assert not stuck, f"did not end in two minutes, and said: {stderr}"
+    return Ended(process.exitcode, stdout, stderr)
+
+
+def _logs(folder: Path) -> list[Path]:
+    return [folder / f".{name}.log" for name in ("stdout", "stderr")]
 
 
 def _run(arguments: list[str], logs: list[Path], hook: Callable[..., None] | None, given: tuple[Any, ...]) -> None:

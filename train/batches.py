@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -16,8 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from seg.config import AugmentConfig
 from seg.data.base import LabelledData, Sample
+from seg.errors import SegError
 from train.augment import Augment
 from train.plan import Draw, PlannedBatches
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -28,34 +31,47 @@ class Batch(NamedTuple):
     indices: list[int]
 
 
-class TrainingSet(Dataset[tuple[np.ndarray, np.ndarray, int]]):
+class TrainingSet(Dataset[tuple[np.ndarray, np.ndarray, int] | SegError]):
     """Augmented samples, addressed by `Draw`: the same draw gives the same pixels, in any process."""
 
     def __init__(self, data: LabelledData, augment: AugmentConfig) -> None:
         self.data, self.config = data, augment
         self._augment: Augment | None = None
 
-    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, int]:
-        """Frame uint8 (H, W, 3), label uint8 (H, W), item."""
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, int] | SegError:
+        """Frame uint8 (H, W, 3), label uint8 (H, W), item; or what is wrong with the item's files.
+
+        An error is handed over as a value: raised in a worker it would reach the user as torch's report of a crash.
+        """
         if self._augment is None:  # made in the worker, which may have been spawned
             self._augment = Augment(self.config)
-        sample = self.data.sample(draw.index)
+        try:
+            sample = self.data.sample(draw.index)
+        except SegError as error:
+            return error
         frame, label = self._augment(sample.frame_HWC, sample.label_HW, draw.seed)
         return frame, label, draw.index
 
 
-def collate(items: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
-    """Stack samples; frames keep their HWC memory, which is torch's channels-last."""
+def collate(items: list[tuple[np.ndarray, np.ndarray, int] | SegError]) -> Batch | SegError:
+    """Stack samples; frames keep their HWC memory, which is torch's channels-last. One bad item spoils the batch."""
+    for item in items:
+        if isinstance(item, SegError):
+            return item
     frames, labels, indices = zip(*items, strict=True)
     rgb_BHW3 = torch.from_numpy(np.stack(frames))
     return Batch(rgb_BHW3.permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels)), list(indices))
 
 
-def training_loader(
+def training_batches(
     data: LabelledData, augment: AugmentConfig, batches: PlannedBatches, workers: int
-) -> DataLoader[Batch]:
-    """One pass over `batches`, prepared ahead by `workers` processes."""
-    return DataLoader(
+) -> Iterator[Batch]:
+    """One pass over `batches`, prepared ahead by `workers` processes.
+
+    Raises:
+        SegError: on reaching a batch of which a file cannot be read or a label is not mapped.
+    """
+    loader: DataLoader[Batch | SegError] = DataLoader(
         TrainingSet(data, augment),  # type: ignore[arg-type]
         batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=collate,
@@ -64,14 +80,18 @@ def training_loader(
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+    return _or_raise(loader)
 
 
-class _Samples(Dataset[Sample]):
+class _Samples(Dataset[Sample | SegError]):
     def __init__(self, data: LabelledData) -> None:
         self.data = data
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.data.sample(index)
+    def __getitem__(self, index: int) -> Sample | SegError:
+        try:
+            return self.data.sample(index)
+        except SegError as error:
+            return error
 
 
 def samples(data: LabelledData, indices: range, workers: int) -> Iterator[Sample]:
@@ -84,11 +104,18 @@ def samples(data: LabelledData, indices: range, workers: int) -> Iterator[Sample
         worker_init_fn=start_worker,
         collate_fn=_unchanged,
     )
-    yield from loader
+    yield from _or_raise(loader)
 
 
-def _unchanged(sample: Sample) -> Sample:
+def _unchanged(sample: Sample | SegError) -> Sample | SegError:
     return sample
+
+
+def _or_raise(items: Iterable[T | SegError]) -> Iterator[T]:
+    for item in items:
+        if isinstance(item, SegError):
+            raise item
+        yield item
 
 
 def start_worker(_: int) -> None:

@@ -19,7 +19,7 @@ from seg.config import RunConfig
 from seg.errors import InterruptedRunError, SegError
 from seg.metrics import Report
 from seg.model.network import Output
-from train.batches import Batch, training_loader
+from train.batches import Batch, training_batches
 from train.distributed import join, leave
 from train.evaluate import evaluate, network_predictor, predictions
 from train.monitor import Monitor
@@ -115,7 +115,7 @@ def _trainable(parts: Parts) -> Callable[[torch.Tensor], Output]:
 def _batches(parts: Parts) -> Iterator[Batch]:
     step, world = parts.state.progress.step, parts.world
     planned = PlannedBatches(parts.plan, step, parts.total_steps, world.rank, world.size)
-    return iter(training_loader(parts.train, parts.config.augment, planned, parts.config.workers))
+    return training_batches(parts.train, parts.config.augment, planned, parts.config.workers)
 
 
 def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: Batch) -> float:

@@ -46,8 +46,8 @@ class RunDirectory:
             if not resume:
                 raise SegError(f"{self.root}: holds a run already; continue it with --resume, or choose another --out")
             before = load_run_config(self.config_file)
-            if before != config:
-                raise SegError(f"{self.root}: cannot resume with another config ({_difference(before, config)})")
+            if changes := _differences(before, config):
+                raise SegError(f"{self.root}: cannot resume with another config ({'; '.join(changes)})")
             return
         self.samples.mkdir(parents=True, exist_ok=True)
         write_text(self.root / "environment.json", json.dumps(environment(), indent=1) + "\n")
@@ -80,9 +80,19 @@ class RunDirectory:
         return records
 
 
-def _difference(before: RunConfig, after: RunConfig) -> str:
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    return "; ".join(f"{key}: was {old[key]}, now {new[key]}" for key in old if old[key] != new[key])
+def _differences(before: RunConfig, after: RunConfig) -> list[str]:
+    """What differs, key by key; what only says where a run is computed may differ."""
+    old, new = _leaves(before.model_dump(mode="json")), _leaves(after.model_dump(mode="json"))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ("device", "workers")]
+    return [f"{key}: was {old.get(key)}, now {new.get(key)}" for key in changed]
+
+
+def _leaves(node: Any, name: str = "") -> dict[str, Any]:
+    """Every value of nested mappings and lists, by its dotted key."""
+    if isinstance(node, dict | list) and node:
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        return {k: v for key, value in items for k, v in _leaves(value, f"{name}.{key}" if name else str(key)).items()}
+    return {name: node}
 
 
 def environment() -> dict[str, Any]:

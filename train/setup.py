@@ -128,6 +128,11 @@ def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) ->
             pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
         write_text(file, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
     recorded = json.loads(file.read_text(encoding="utf-8"))
+    if list(recorded) != names:
+        raise SegError(
+            f"{file}: the run started with the label values {', '.join(recorded)}; now they are {', '.join(names)}. "
+            "A label file or the ontology has changed: start a new run"
+        )
     if not any(recorded.values()):
         raise SegError(f"none of {config.weight_frames} training frames has a labelled pixel; try `seg data check`")
     return torch.tensor([recorded[name] for name in names])

@@ -44,7 +44,7 @@ def check(
     run = load_run_config(config, overrides)
     ontology = load_ontology(run.ontology)
     path = sheet or Path("out/data-check") / f"{config.stem}.png"
-    claim(path, overwrite=overwrite)
+    claim(path, overwrite=overwrite or sheet is None)  # the one in out/ is ours to renew
     console = Console()
     try:
         result = _audit(run.data, ontology, workers, console)
@@ -85,7 +85,7 @@ def _print_shares(result: Audit, console: Console) -> None:
     table.add_column("class", no_wrap=True)
     for name in shares:
         frames = result.frames.get(name, sum(result.frames.values()))
-        table.add_column(f"{name}\n{frames} frames", justify="right")
+        table.add_column(f"{name}\n{frames} frames", justify="right", overflow="fold")
     for row in shares["total"]:
         table.add_row(row, *(f"{100 * column[row]:.3f} %" for column in shares.values()))
     console.print(table)

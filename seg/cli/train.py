@@ -25,7 +25,8 @@ def train(
 
     root = out or Path("runs") / config.stem
     report = run_training(load_run_config(config, overrides), root, resume=resume)
-    print_report(report, f"best validation of {root}")
+    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
+        print_report(report, f"best validation of {root}")
 
 
 def share_cores() -> None:

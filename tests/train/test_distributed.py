@@ -1,0 +1,128 @@
+"""Two processes train as one with twice the batch; and what accumulation does and does not change."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import runs
+import torch
+
+from seg.config import RunConfig
+from seg.model.checkpoint import load_network, load_tensors
+from train.batches import collate
+from train.distributed import World
+from train.loop import train_step
+from train.plan import Draw
+from train.run import RunDirectory
+from train.setup import prepare
+
+BOTH = {"loss": {"dice": 0.0}, "model__reconstruction": True, "epochs": 1, "val_size": [64, 96]}
+
+
+def loss_curve(run):
+    return np.array([[step, loss] for step, kind, loss, _, _ in runs.losses(run) if kind == "train"])
+
+
+def test_two_processes_are_one_with_twice_the_batch(tmp_path):
+    one = runs.write_config(tmp_path / "one.yaml", **BOTH, batch_size=2)
+    two = runs.write_config(tmp_path / "two.yaml", **BOTH, batch_size=1)
+    assert runs.seg(tmp_path, "train", one, "-o", tmp_path / "one").code == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*torchrun, "-m", "seg.cli", "train", str(two), "-o", str(tmp_path / "two")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=runs.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(loss_curve(tmp_path / "one")) == 3
+    # equal but for the order of sums: not to the last bit, and the optimiser carries it on
+    np.testing.assert_allclose(loss_curve(tmp_path / "two"), loss_curve(tmp_path / "one"), rtol=1e-3)
+    (a, _), (b, _) = load_network(tmp_path / "one", "last"), load_network(tmp_path / "two", "last")
+    for (name, mine), theirs in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        if mine.is_floating_point():
+            assert (mine - theirs).abs().max() < 0.02 * mine.abs().max() + 1e-3, name
+    # the validation's frames are shared out, and each is counted once
+    reports = [load_network(tmp_path / name)[1].report for name in ("one", "two")]
+    assert reports[0].pixels == reports[1].pixels
+    assert ended.stderr.count("epoch 1/1") == 1  # one of them speaks
+
+
+def pair(folder, *arguments, hook=None, given=((), ())):
+    """`seg ARGUMENTS` as two processes that find each other as torchrun's do; what each left."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = [folder / f"rank{rank}" for rank in (0, 1)]
+    started = []
+    for rank, own in enumerate(folders):
+        own.mkdir(exist_ok=True)
+        started.append(runs.start(own, *arguments, hook=as_rank, given=(rank, port, hook, given[rank])))
+    return [runs.finish(process, own) for process, own in zip(started, folders, strict=True)]
+
+
+def as_rank(rank, port, hook, given):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if hook is not None and given:
+        hook(*given)
+
+
+def test_one_is_stopped_both_stop_and_resume(tmp_path):
+    config = runs.write_config(tmp_path / "tiny.yaml", batch_size=1, epochs=1, loss={"dice": 1.0})
+    assert [ended.code for ended in pair(tmp_path, "train", config, "-o", tmp_path / "whole")] == [0, 0]
+    stop = ("train.loop", "train_step", 2, signal.SIGTERM)
+    stopped = pair(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=((), stop))
+    assert [ended.code for ended in stopped] == [143, 143], stopped
+    assert load_network(tmp_path / "run")[1].steps == 2
+    assert [ended.code for ended in pair(tmp_path, "train", config, "-o", tmp_path / "run", "--resume")] == [0, 0]
+    for name in ("weights", "trained", "optimizer"):
+        mine, whole = (
+            load_tensors(tmp_path / run / f"checkpoints/last/{name}.safetensors") for run in ("run", "whole")
+        )
+        assert all(torch.equal(mine[key], whole[key]) for key in whole), name
+    assert runs.losses(tmp_path / "run") == runs.losses(tmp_path / "whole")
+
+
+def first_step(tmp_path, accumulate, **changes):
+    """The loss of one step on four frames, and the gradients that it gave AdamW."""
+    torch.set_num_threads(1)
+    config = RunConfig.model_validate(runs.config(batch_size=4, accumulate=accumulate, **changes))
+    parts = prepare(config, RunDirectory(tmp_path), World(), torch.device("cpu"))
+    samples = [parts.train.sample(index) for index in range(4)]
+    batch = collate([(s.frame_HWC[:48, :64], s.label_HW[:48, :64], Draw(n, 0).index) for n, s in enumerate(samples)])
+    loss = train_step(parts, parts.state.network, batch)
+    moments = {name: parts.state.optimizer.state[p]["exp_avg"] for name, p in parts.state.network.named_parameters()}
+    return loss, moments, parts.state.network
+
+
+def test_accumulated_parts_are_the_whole_batch(tmp_path):
+    """Exactly (but for the order of sums) in a network without batch normalisation."""
+    model = {
+        "encoder": "tu-convnext_atto",
+        "encoder_options": {"depth": 4},
+        "decoder": "fpn",
+        "decoder_options": {"channels": 32, "pyramid": 32, "dropout": 0.0},
+        "code_channels": 8,
+    }
+    (loss, whole, network), (other, parts, _) = (first_step(tmp_path, number, model=model) for number in (1, 4))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert other == pytest.approx(loss, rel=1e-5)
+    for name, moment in whole.items():
+        torch.testing.assert_close(parts[name], moment, rtol=1e-3, atol=1e-5)
+
+
+def test_batch_normalisation_sees_the_parts(tmp_path):
+    """Its statistics are over what goes through at once: a step in parts is near the whole one, and not the same."""
+    (loss, _, network), (other, _, in_parts) = (first_step(tmp_path, number) for number in (1, 2))
+    assert other != pytest.approx(loss, rel=1e-5)
+    assert other == pytest.approx(loss, rel=0.2)
+    assert int(network.encoder.bn1.num_batches_tracked) == 1
+    assert int(in_parts.encoder.bn1.num_batches_tracked) == 2
