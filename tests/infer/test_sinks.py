@@ -208,6 +208,14 @@ def test_mask_folder_replaces_masks_and_nothing_else(tmp_path):
         MaskFolder(folder, SPEC, overwrite=True)
 
 
+def test_labels_that_somebody_drew_are_never_replaced(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "000000.png")
+    with pytest.raises(SegError, match=r"000000\.png.*did not write"):
+        MaskFolder(folder, SPEC, overwrite=True)
+
+
 def test_stats(tmp_path):
     fill(Stats(tmp_path / "s.jsonl", SPEC), count=2)
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]

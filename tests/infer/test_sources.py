@@ -114,6 +114,8 @@ def test_folder_and_glob_in_natural_order(tmp_path, pattern):
     for index in (10, 2, 1):
         Image.fromarray(picture(index)).save(tmp_path / f"frame{index}.png")
     (tmp_path / "notes.txt").write_text("not a picture")
+    if not pattern:  # a glob takes what it names; a folder leaves out what was painted beside its pictures
+        Image.fromarray(picture(3)).save(tmp_path / "frame1.overlay.png")
     source = open_source(tmp_path / pattern, fps=10)
     assert (source.kind, source.count, source.path) == ("folder", 3, tmp_path)
     frames = frames_of(source)

@@ -35,7 +35,7 @@ class House(Strict):
         ({"rooms": 1, "main": {"kind": "cat", "wiskers": 1}}, "unknown key 'main.wiskers'; did you mean 'whiskers'?"),
         (
             {"rooms": 1, "pets": [{"kind": "cat"}, {"kind": "dog", "trick": 1}]},
-            "unknown key 'pets.1.dog.trick'; did you mean 'tricks'?",
+            "unknown key 'pets.1.trick'; did you mean 'tricks'?",
         ),
         ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: main, pets, rooms"),
         ({}, "missing key 'rooms'"),

@@ -107,7 +107,7 @@ def test_accumulated_parts_are_the_whole_batch(tmp_path):
     """Exactly (but for the order of sums) in a network without batch normalisation."""
     model = {
         "encoder": "tu-convnext_atto",
-        "encoder_options": {"depth": 4},
+        "encoder_options": {"depth": 5},
         "decoder": "fpn",
         "decoder_options": {"channels": 32, "pyramid": 32, "dropout": 0.0},
         "code_channels": 8,

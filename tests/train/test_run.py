@@ -13,8 +13,10 @@ from PIL import Image
 from seg.classes import load_ontology
 from seg.config import RunConfig, load_run_config
 from seg.data.open import open_data
+from seg.errors import SegError
 from seg.model.checkpoint import find_checkpoint, load_meta
 from train.run import RunDirectory, config_hash, data_hash, data_names
+from train.setup import measured_pixels
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +155,31 @@ def test_rewinding_drops_what_will_be_written_again(tmp_path):
     ]
     directory.rewind(3, 0)
     assert [(r["kind"], r["step"]) for r in directory.records()] == [("train", 3)]
+
+
+def test_a_run_may_go_on_elsewhere_but_not_otherwise(tmp_path):
+    config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
+    run = RunDirectory(tmp_path / "run")
+    run.start(config, resume=False)
+    run.rewind(0, 0)
+    run.start(config.model_copy(update={"device": "cuda", "workers": 7}), resume=True)
+    other = config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"lr": 0.5})})
+    with pytest.raises(SegError, match=r"\(optimizer\.lr: was 0\.002, now 0\.5\)"):
+        run.start(other, resume=True)
+
+
+def test_a_run_that_never_began_is_started_again(tmp_path):
+    config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
+    RunDirectory(tmp_path / "run").start(config, resume=False)
+    RunDirectory(tmp_path / "run").start(config, resume=False)
+
+
+def test_other_label_files_end_a_resumed_run(tmp_path):
+    config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
+    run = RunDirectory(tmp_path)
+    data = open_data(config.data.train, load_ontology("drive"))
+    measured_pixels(data, run, config)
+    file = tmp_path / "label_pixels.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "road|pole": 3}))
+    with pytest.raises(SegError, match="start a new run"):
+        measured_pixels(data, run, config)

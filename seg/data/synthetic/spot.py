@@ -10,7 +10,7 @@ from seg.data.synthetic.scene import RGB
 Pose = tuple[float, float, float, float]
 
 _THIN_RANGE = 35.0  # metres; a nearer pole is drawn at least _THIN pixels wide, so that it is there to be found
-_THIN = 2.0
+_THIN = 2.4
 _SPECK = 1.1  # pixels; a pole further away and thinner than this is not drawn
 _SHORT = 4.0  # pixels; a lower pole is not drawn
 

@@ -309,6 +309,7 @@ class TestEncoderWeights:
         ({"encoder_options": {"depth": "deep"}}, "depth: expected 3 to 5 stages, got 'deep'"),
         ({"encoder_options": {"colour": 1}}, "encoder_options colour: only timm's"),
         ({"encoder": "tu-resnet10t", "encoder_options": {"colour": 1}}, "encoder 'tu-resnet10t': .*colour"),
+        ({"encoder": "tu-convnext_atto", "encoder_options": {"depth": 4}, "decoder": "fpn"}, "of 'fpn': it needs four"),
         ({"decoder_options": {"chanels": 3}}, "decoder_options of 'unet': .*chanels"),
         ({"decoder_options": {"channels": [8, 8]}}, "decoder_options of 'unet': "),
     ],
