@@ -106,6 +106,8 @@ def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph.all_nodes():  # they name the source files of this machine
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     return program
 
 

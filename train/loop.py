@@ -51,13 +51,14 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
             torch.cuda.set_device(device)
         run = RunDirectory(root)
         if world.is_main:
-            run.start(config, resume=resume)
+            run.check(config, resume=resume)
         world.wait()
         parts = prepare(config, run, world, device)
         last = checkpoint_to_resume(run.last)
         if resume and last is not None:
             parts.meta = parts.state.load(last)
         if world.is_main:
+            run.begin(config)
             run.rewind(parts.state.progress.step, parts.state.progress.validated)
         with Monitor(parts, run) as monitor, stop_requested() as stop:
             return _run(parts, run, monitor, stop)

@@ -34,9 +34,10 @@ class RunDirectory:
         self.samples = root / "samples"
         self.tensorboard = root / "tensorboard"
         self.report = root / "report.html"
+        self.label_pixels = root / "label_pixels.json"
 
-    def start(self, config: RunConfig, *, resume: bool) -> None:
-        """Make the folder, or check that the one that is there is a run of the same config.
+    def check(self, config: RunConfig, *, resume: bool) -> None:
+        """Check that there is no run here yet, or one of the same config to go on with.
 
         Raises:
             SegError: if a run is there and `resume` is false, or `resume` is true and its config is another.
@@ -48,6 +49,12 @@ class RunDirectory:
             before = load_run_config(self.config_file)
             if changes := _differences(before, config):
                 raise SegError(f"{self.root}: cannot resume with another config ({'; '.join(changes)})")
+        else:
+            self.label_pixels.unlink(missing_ok=True)  # of a run that never began
+
+    def begin(self, config: RunConfig) -> None:
+        """Make the folder of a run whose parts are all there; until then a mistake leaves nothing to resume or replace."""
+        if self.metrics_file.exists():
             return
         self.samples.mkdir(parents=True, exist_ok=True)
         write_text(self.root / "environment.json", json.dumps(environment(), indent=1) + "\n")

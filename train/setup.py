@@ -116,7 +116,7 @@ def _network(config: RunConfig, ontology: Ontology, world: World, device: torch.
 
 def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> Tensor:
     """Pixels of each label value, int64, over evenly spread frames; measured once a run."""
-    file = run.root / "label_pixels.json"
+    file = run.label_pixels
     names = [data.space.name(value) for value in range(len(data.space.sets))]
     if not file.exists():
         count = min(len(data), config.weight_frames)
@@ -126,6 +126,7 @@ def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) ->
             index = position * len(data) // count
             label = data.sample(index).label_HW
             pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
+        run.root.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
     recorded = json.loads(file.read_text(encoding="utf-8"))
     if list(recorded) != names:

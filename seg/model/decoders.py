@@ -44,6 +44,8 @@ def _linknet(stages: Sequence[int], depth: int, *, channels: int = 32, **options
 
 def _fpn(stages: Sequence[int], depth: int, *, channels: int = 128, pyramid: int = 256, **options: Any) -> Decoder:
     """Kirillov et al., Panoptic Feature Pyramid Networks, 2019. `pyramid`: width of the lateral maps."""
+    if 0 in stages[-4:]:
+        raise ValueError("it needs four stages, and this encoder has none at stride 2; give encoder_options depth 5")
     module = FPNDecoder(
         encoder_channels=list(stages),
         encoder_depth=depth,

@@ -160,18 +160,13 @@ def test_rewinding_drops_what_will_be_written_again(tmp_path):
 def test_a_run_may_go_on_elsewhere_but_not_otherwise(tmp_path):
     config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
     run = RunDirectory(tmp_path / "run")
-    run.start(config, resume=False)
+    run.check(config, resume=False)
+    run.begin(config)
     run.rewind(0, 0)
-    run.start(config.model_copy(update={"device": "cuda", "workers": 7}), resume=True)
+    run.check(config.model_copy(update={"device": "cuda", "workers": 7}), resume=True)
     other = config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"lr": 0.5})})
     with pytest.raises(SegError, match=r"\(optimizer\.lr: was 0\.002, now 0\.5\)"):
-        run.start(other, resume=True)
-
-
-def test_a_run_that_never_began_is_started_again(tmp_path):
-    config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
-    RunDirectory(tmp_path / "run").start(config, resume=False)
-    RunDirectory(tmp_path / "run").start(config, resume=False)
+        run.check(other, resume=True)
 
 
 def test_other_label_files_end_a_resumed_run(tmp_path):
@@ -183,3 +178,16 @@ def test_other_label_files_end_a_resumed_run(tmp_path):
     file.write_text(json.dumps({**json.loads(file.read_text()), "road|pole": 3}))
     with pytest.raises(SegError, match="start a new run"):
         measured_pixels(data, run, config)
+
+
+def test_a_run_that_never_began_is_started_again(tmp_path):
+    """With what it measured and wrote down, which may be of other data and another config."""
+    config = RunConfig.model_validate(runs.config())
+    directory = RunDirectory(tmp_path)
+    directory.label_pixels.write_text('{"background": 1}')
+    directory.begin(config)
+    other = config.model_copy(update={"epochs": 9})
+    directory.check(other, resume=False)
+    directory.begin(other)
+    assert not directory.label_pixels.exists()
+    assert load_run_config(directory.config_file) == other
