@@ -146,7 +146,7 @@ def test_confidence_is_the_softmaxs_maximum(run, frames, exported):
         fitted = np.ascontiguousarray(frame[:HEIGHT, :WIDTH])
         confidence = loaded.run(["confidence"], {"frame": fitted[None]})[0][0] / 255
         expected = logits(run, fitted).softmax(1).max(1).values[0].numpy()
-        assert np.abs(confidence - expected).max() <= 1 / 255
+        assert np.abs(confidence - expected).max() <= 0.501 / 255  # what rounding alone explains
         assert np.ptp(confidence) > 0.03
 
 

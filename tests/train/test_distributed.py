@@ -1,26 +1,33 @@
 """Two processes train as one with twice the batch; and what accumulation does and does not change."""
 
+import copy
 import os
 import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import runs
 import torch
+from timm.layers import BatchNormAct2d
+from torch import nn
 
 from seg.config import RunConfig
+from seg.model import reconstruction
 from seg.model.checkpoint import load_network, load_tensors
+from train import distributed
 from train.batches import collate
-from train.distributed import World
+from train.distributed import World, synchronize_statistics
 from train.loop import train_step
 from train.plan import Draw
 from train.run import RunDirectory
 from train.setup import prepare
 
 BOTH = {"loss": {"dice": 0.0}, "model__reconstruction": True, "epochs": 1, "val_size": [64, 96]}
+BOTH["optimizer"] = {"lr": 0.002, "clip": 1e6}  # neither clipping nor AdamW would show a gradient of another scale
 
 
 def loss_curve(run):
@@ -49,6 +56,8 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path):
     np.testing.assert_allclose(two_curve, one_curve, rtol=1e-3)
     a, b = (torch.cat([value.float().flatten() for value in weights_of(tmp_path / name)]) for name in ("one", "two"))
     assert (a - b).norm() < 0.01 * a.norm()
+    a, b = (torch.cat(first_moments(tmp_path / name)) for name in ("one", "two"))
+    assert (a - b).norm() < 0.1 * a.norm()
     # the validation's frames are shared out, and each is counted once
     reports = [load_network(tmp_path / name)[1].report for name in ("one", "two")]
     assert reports[0].pixels == reports[1].pixels
@@ -57,6 +66,11 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path):
 
 def weights_of(run):
     return load_network(run, "last")[0].state_dict().values()
+
+
+def first_moments(run):
+    tensors = load_tensors(run / "checkpoints" / "last" / "optimizer.safetensors")
+    return [value.flatten() for name, value in tensors.items() if name.startswith("exp_avg/")]
 
 
 def pair(folder, *arguments, hook=None, given=((), ())):
@@ -107,10 +121,13 @@ def first_step(tmp_path, accumulate, **changes):
     return loss, moments, parts.state.network
 
 
-def test_accumulated_parts_are_the_whole_batch(tmp_path):
+def test_accumulated_parts_are_the_whole_batch(tmp_path, monkeypatch):
     """Exactly (but for the order of sums) in a network without batch normalisation."""
+    plain = SimpleNamespace(**{**vars(nn), "BatchNorm2d": lambda channels: nn.GroupNorm(1, channels)})
+    monkeypatch.setattr(reconstruction, "nn", plain)
     model = {
         "encoder": "tu-convnext_atto",
+        "reconstruction": True,
         "encoder_options": {"depth": 5},
         "decoder": "fpn",
         "decoder_options": {"channels": 32, "pyramid": 32, "dropout": 0.0},
@@ -121,6 +138,30 @@ def test_accumulated_parts_are_the_whole_batch(tmp_path):
     assert other == pytest.approx(loss, rel=1e-5)
     for name, moment in whole.items():
         torch.testing.assert_close(parts[name], moment, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, BatchNormAct2d])
+def test_alone_the_synchronised_norm_is_the_norm(monkeypatch, kind):
+    """Its sums, and what it keeps, are those of batch normalisation."""
+    monkeypatch.setattr(distributed.dist_functional, "all_reduce", lambda sums: sums)
+    torch.manual_seed(0)
+    norm = nn.Sequential(kind(6)).train()
+    with torch.no_grad():
+        norm[0].weight.uniform_(0.5, 2)
+        norm[0].bias.uniform_(-1, 1)
+    ours = synchronize_statistics(copy.deepcopy(norm), torch.device("cpu"))
+    assert type(ours[0]) is not kind
+    for mode in (True, True, False):
+        x = 3 * torch.randn(2, 6, 3, 4) + 2
+        inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
+        outputs = [net.train(mode)(one) for net, one in zip((norm, ours), inputs, strict=True)]
+        torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
+        for output in outputs:
+            output.square().sum().backward()
+        torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-3, atol=1e-4)
+    assert ours.state_dict().keys() == norm.state_dict().keys()  # a run of several processes loads anywhere
+    for name, value in norm.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_batch_normalisation_sees_the_parts(tmp_path):

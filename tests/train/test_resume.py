@@ -49,7 +49,7 @@ KILLS = {
     "writing the best": (runs.half_written, (4,)),
     "before the old checkpoint steps aside": (runs.before_call, ("pathlib", "Path.rename", 3)),
     "between the two renames": (runs.before_call, ("seg.model.checkpoint", "Path.rename", 4)),
-    "after a validation's record, before its checkpoint": (runs.before_call, ("train.monitor", "write_report", 1)),
+    "after a validation's record, before its checkpoint": (runs.before_call, ("train.monitor", "write_report", 2)),
     "before the last checkpoint": (runs.before_call, ("train.loop", "save_last", 5)),
 }
 
