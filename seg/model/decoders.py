@@ -89,7 +89,7 @@ def _segformer(stages: Sequence[int], depth: int, *, channels: int = 128) -> Dec
 
 def _detail(stages: Sequence[int], depth: int, *, channels: Sequence[int] | None = None) -> Decoder:
     """Ours. `channels`: widths of the answer and of the decoder beside stages 1, 2... but the code."""
-    widths = list(channels or (8, 24, 40, 64, 96)[:depth])
+    widths = list(channels or (8, 32, 48, 64, 96)[:depth])
     return Decoder(DetailDecoder(stages, widths), widths[0], 1)
 
 

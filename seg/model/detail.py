@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class DetailDecoder(nn.Module):
-    """From the code upwards: double the size, join the stage of that size, one 3x3 convolution; at stride 2, to pixels.
+    """From the code upwards: double the size, add the stage of that size, one 3x3 convolution; at stride 2, to pixels.
+
+    What is joined is first brought to the same narrow width by 1x1 convolutions, those of the smaller map before it is
+    enlarged (as in a feature pyramid, Lin et al., 2017): a 3x3 convolution of everything side by side at stride 2 took
+    half of a training step.
 
     Args:
         stages: channels of every stage; stage 0 is the frame, the last is the code.
@@ -27,26 +30,30 @@ class DetailDecoder(nn.Module):
         super().__init__()
         if len(widths) != len(stages) - 1:
             raise TypeError(f"channels: expected {len(stages) - 1} widths, got {len(widths)}")
-        self.stem = _convolution(4 * stages[0], 16)
-        skips = (16 + stages[1], *stages[2:-1])
-        below = (*widths[2:], stages[-1])
-        self.joins = nn.ModuleList(
-            _convolution(channels + skip, width) for channels, skip, width in zip(below, skips, widths[1:], strict=True)
+        answer, *widths = widths
+        self.stem = _convolution(4 * stages[0], widths[0], 3)
+        self.laterals = nn.ModuleList(
+            _convolution(stage, width, 1) for stage, width in zip(stages[1:-1], widths, strict=True)
         )
-        self.last = _convolution(widths[1], 4 * widths[0])
+        below = (*widths[1:], stages[-1])
+        self.raises = nn.ModuleList(_convolution(lower, width, 1) for lower, width in zip(below, widths, strict=True))
+        self.joins = nn.ModuleList(_convolution(width, width, 3) for width in widths)
+        self.last = _convolution(widths[0], 4 * answer, 3)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """The map of `widths[0]` channels at the padded frame's size."""
-        frame_BCHW = self.stem(F.pixel_unshuffle(features[0], 2))
-        stages = [torch.cat([frame_BCHW, features[1]], dim=1), *features[2:-1]]
         x_BCHW = features[-1]
-        for skip_BCHW, join in zip(reversed(stages), reversed(self.joins), strict=True):
-            x_BCHW = F.interpolate(x_BCHW, size=skip_BCHW.shape[-2:], mode="nearest")
-            x_BCHW = join(torch.cat([x_BCHW, skip_BCHW], dim=1))
+        for level in reversed(range(len(self.joins))):
+            stage_BCHW = features[level + 1]
+            raised_BCHW = F.interpolate(self.raises[level](x_BCHW), size=stage_BCHW.shape[-2:], mode="nearest")
+            sum_BCHW = raised_BCHW + self.laterals[level](stage_BCHW)
+            if level == 0:
+                sum_BCHW = sum_BCHW + self.stem(F.pixel_unshuffle(features[0], 2))
+            x_BCHW = self.joins[level](sum_BCHW)
         return F.pixel_shuffle(self.last(x_BCHW), 2)
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, size: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
