@@ -33,11 +33,13 @@ def build_encoder(
     from_hub = None if weights is None or weights.endswith(".safetensors") else weights
     if from_hub not in (None, "imagenet"):
         raise SegError(f"encoder_weights {weights!r}: expected null, 'imagenet' or a path to a .safetensors file")
+    # timm's encoders know one set of weights, and warn at its name
+    pretrained = True if from_hub and name.startswith("tu-") else from_hub
     if options and not name.startswith("tu-"):  # the library would not look at them
         raise SegError(f"encoder_options {', '.join(options)}: only timm's encoders (tu-NAME) take any but depth")
     try:
         encoder: nn.Module = smp.encoders.get_encoder(
-            name, in_channels=3, depth=depth, output_stride=output_stride, weights=from_hub, **options
+            name, in_channels=3, depth=depth, output_stride=output_stride, weights=pretrained, **options
         )
     except Exception as error:  # timm, the hub's client and its transport raise what they like
         raise _encoder_error(name, from_hub, error) from error
