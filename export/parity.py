@@ -18,8 +18,8 @@ from seg.spec import ModelSpec
 TIE = 1e-3
 """Two classes whose logits are this close are a tie: float32 sums in another order may decide it either way."""
 
-CONFIDENCE = 1 / 255 + 1e-6
-"""The largest difference of confidence that rounding to uint8 explains."""
+CONFIDENCE = 0.5 / 255 + 1e-4
+"""The largest difference of confidence that rounding to uint8 (and float32 just beside it) explains."""
 
 LOGITS = 1e-3
 """The largest difference of a logit, relative to the largest logit, that float32 explains."""

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from seg.config import RunConfig
 from seg.errors import InterruptedRunError, SegError
 from seg.metrics import Report
+from seg.model.checkpoint import CheckpointMeta
 from seg.model.network import Output
 from train.batches import Batch, training_batches
 from train.distributed import join, leave
@@ -56,7 +57,7 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
         parts = prepare(config, run, world, device)
         last = checkpoint_to_resume(run.last)
         if resume and last is not None:
-            parts.meta = parts.state.load(last)
+            parts.meta = _same_data(parts.state.load(last), parts.meta)
         if world.is_main:
             run.begin(config)
             run.rewind(parts.state.progress.step, parts.state.progress.validated)
@@ -64,6 +65,16 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
             return _run(parts, run, monitor, stop)
     finally:
         leave(world)
+
+
+def _same_data(before: CheckpointMeta, now: CheckpointMeta) -> CheckpointMeta:
+    """The checkpoint's meta, if the run would go on with the data that it began with."""
+    if before.data_hash != now.data_hash:
+        raise SegError(
+            f"the training data are not those that the run began with (then {', '.join(before.data)}, now "
+            f"{', '.join(now.data)}; files were added, taken away or redone): start a new run, or bring them back"
+        )
+    return before
 
 
 def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> Report:

@@ -51,7 +51,12 @@ def evaluate(
     open_model = _onnx if model.suffix == ".onnx" else _checkpoint
     predict, ontology, own = open_model(model, size, provider, device)
     sources = _data(config, override, ontology, own)
-    data = open_data(getattr(sources, split), ontology)
+    try:
+        data = open_data(getattr(sources, split), ontology)
+    except SegError as error:
+        if config is not None:
+            raise
+        raise SegError(f"{error}. This is where {model} says its data are; name another place with --config") from None
     pairs = predictions(predict, data, range(len(data)), workers)
     shown = track(pairs, total=len(data), description=f"evaluating on {split}", transient=True)
     report = confusion_of(shown, data).report(data.label_sets)

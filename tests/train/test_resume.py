@@ -8,7 +8,9 @@ import signal
 import pytest
 import runs
 
-from seg.model.checkpoint import load_network
+from seg.errors import SegError
+from seg.model.checkpoint import load_meta, load_network
+from train.loop import _same_data
 
 WRITTEN = ("weights.safetensors", "trained.safetensors", "optimizer.safetensors", "state.json")
 
@@ -167,3 +169,10 @@ def test_records_that_a_kill_cut_short(train, whole, tmp_path):
     )
     assert train("--resume").code == 0
     assert metrics.read_text(encoding="utf-8") == text
+
+
+def test_other_data_are_refused(whole):
+    meta = load_meta(whole / "checkpoints" / "last")
+    assert _same_data(meta, meta) is meta
+    with pytest.raises(SegError, match=r"synthetic/0 \(6 frames\), now synthetic/0 \(7 frames\)"):
+        _same_data(meta, meta.model_copy(update={"data_hash": "0", "data": ("synthetic/0 (7 frames)",)}))
