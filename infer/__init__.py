@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infer.pipeline import Summary, run
     from infer.segmenter import Segmentation, Segmenter
-    from infer.sources import Source, open_source
+    from infer.source import Source
+    from infer.sources import open_source
 
 __all__ = ["Segmentation", "Segmenter", "Source", "Summary", "open_source", "run"]
 
 _HOMES = {
     "Segmentation": "infer.segmenter",
     "Segmenter": "infer.segmenter",
-    "Source": "infer.sources",
+    "Source": "infer.source",
     "Summary": "infer.pipeline",
     "open_source": "infer.sources",
     "run": "infer.pipeline",

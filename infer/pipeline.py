@@ -14,7 +14,7 @@ from typing import Any
 
 from infer.segmenter import Segmenter
 from infer.sinks import Sink
-from infer.sources import Source
+from infer.source import Source
 
 Progress = Callable[[int], None]
 """Called with the number of frames done, after each frame."""

@@ -6,66 +6,16 @@ import glob
 import os
 import re
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
 
+from infer.source import DEFAULT_FPS, Kind, Source
 from seg.errors import SegError
 from seg.frame import Frame
 
-Kind = Literal["video", "image", "folder", "camera", "stream"]
-
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-DEFAULT_FPS = Fraction(25)
 _SECOND_NS = 1_000_000_000
-
-
-class Source(ABC):
-    """A stream of frames, once through: a context manager and an iterator of `Frame`.
-
-    Attributes:
-        kind: what it is.
-        name: for messages and statistics; never holds a password.
-        path: the file or folder that it reads, None for cameras and streams.
-        size: (height, width) of its frames, None where they may differ.
-        fps: frames a second; nominal where the rate varies.
-        count: how many frames to expect, None if unknown.
-        problem: why frames are missing or damaged, in one line; None while nothing is.
-    """
-
-    kind: Kind
-    name: str
-    path: Path | None = None
-    size: tuple[int, int] | None = None
-    fps: Fraction = DEFAULT_FPS
-    count: int | None = None
-    problem: str | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.frames()
-
-    @abstractmethod
-    def frames(self) -> Iterator[Frame]:
-        """The frames, in order. Whatever ends them early is told in `problem`, not raised."""
-
-    def close(self) -> None:
-        """Let go of the file or device."""
-        return
-
-    def inputs(self) -> Sequence[Path]:
-        """The files that are read, which no output may replace."""
-        return [self.path] if self.path else []
 
 
 def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source:
@@ -188,9 +138,3 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """A sorting key that reads digits as numbers: frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-
-
-def without_secrets(url: str) -> str:
-    """The URL without its password and its query, where tokens stand."""
-    url = re.sub(r"(?<=://)[^/]*@", "***@", url)
-    return re.sub(r"\?.*", "?***", url)

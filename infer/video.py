@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infer.sources import DEFAULT_FPS, Kind, Source, without_secrets
+from infer.source import DEFAULT_FPS, Kind, Source, without_secrets
 from seg.errors import SegError
 from seg.frame import Frame
 

@@ -12,7 +12,7 @@ from seg.errors import InterruptedRunError, SegError
 if TYPE_CHECKING:
     from infer.segmenter import Segmenter
     from infer.sinks import Sink
-    from infer.sources import Source
+    from infer.source import Source
 
 
 def infer(

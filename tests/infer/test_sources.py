@@ -10,7 +10,8 @@ import pytest
 from media import picture, read_video, truncate, write_video
 from PIL import Image
 
-from infer.sources import natural_key, open_source, without_secrets
+from infer.source import without_secrets
+from infer.sources import natural_key, open_source
 from seg.errors import SegError
 
 
