@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 import time
@@ -23,13 +24,15 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
 
     Args:
         text: a video file, an image, a folder or glob of images, a camera's index ("0"), or a URL (rtsp, http, udp...).
-        fps: frames a second of a folder of images (25 if not given).
+        fps: frames a second of a folder of images, finite and above 0 (25 if not given).
 
     Raises:
-        SegError: where there is no such thing, or no frame can be had from it.
+        SegError: where there is no such thing, no frame can be had from it, or `fps` is no frame rate.
     """
     from infer.video import StreamSource, VideoSource
 
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise SegError(f"expected a frame rate above 0, such as 25, got {fps}")
     text = str(text)
     path = Path(text)
     if text.isdigit():
@@ -58,9 +61,9 @@ class ImageSource(Source):
         if not files:
             raise SegError(f"{path}: no images there; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.kind, self.path, self.name, self.count = kind, path, str(path), len(files)
-        self.fps = Fraction(fps).limit_denominator(90_000) if fps else DEFAULT_FPS
-        if self.fps <= 0:
-            raise SegError(f"expected a positive frame rate, got {fps}")
+        self.fps = Fraction(fps).limit_denominator(90_000) if fps is not None else DEFAULT_FPS
+        if self.fps <= 0:  # rounded to nothing
+            raise SegError(f"expected a frame rate of at least 1/90000, got {fps}")
         self._files = sorted(files, key=natural_key)
         if kind == "image":
             from seg.data.images import read_rgb  # here and below: a video does without Pillow

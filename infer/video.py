@@ -44,7 +44,8 @@ class _Decoded(Source):
             raise SegError(f"{self.name}: has no video in it; expected a video file or stream")
         self._stream: VideoStream = streams[0]
         self._stream.thread_type = "AUTO"
-        self._packets = self._damaged = 0
+        self._packets = self._discarded = self._damaged = 0
+        self._cut = False
         self._end_s = 0.0
         self._broken: str | None = None
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -83,15 +84,27 @@ class _Decoded(Source):
         """Why it cannot be opened, in one line."""
 
     def _account(self, done: int) -> str | None:
-        """What is missing or damaged after `done` frames; None if nothing is."""
+        """What is missing or damaged after `done` frames; None if nothing is.
+
+        A fragmented MP4 lists its frames fragment by fragment, and nothing in it declares the whole length. One that is
+        cut inside a fragment's frames is told; one that is cut between fragments, or inside a fragment's list, looks
+        whole.
+        """
         parts = []
         missing_s = (self._declared_s or 0) - (self._end_s - self._first_s)
-        if self._entries and self._packets < self._entries:
-            parts.append(f"ended early: {done} of {self._entries} frames decoded")
+        # an edit list hides frames that others are made from: their packets are there, the frames are not given
+        wanted = self._packets - self._discarded
+        # the lists of later fragments may have been read since the file was opened
+        entries = max(self._entries, len(self._stream.index_entries)) if self._entries else 0
+        if entries and (self._packets < entries or self._cut):
+            least = "at least " if self._stream.frames < entries else ""
+            parts.append(f"ended early: {done} of {least}{entries} frames decoded")
         elif self._broken:
             parts.append(f"ended early: {done} frames decoded ({self._broken})")
         elif not self._entries and self._end_s and missing_s > _SLACK_S:
             parts.append(f"ended early: {done} frames decoded, the last {missing_s:.1f} s are missing")
+        elif entries and done < wanted and not self._damaged:
+            parts.append(f"{done} of {wanted} frames decoded, the others cannot be")
         if self._damaged:
             parts.append(f"{self._damaged} damaged frame{'s' if self._damaged > 1 else ''}")
         return f"{self.name}: {', '.join(parts)}" if parts else None
@@ -118,6 +131,8 @@ class _Decoded(Source):
                 pictures = []
             if packet is not None and packet.size:
                 self._packets += 1
+                self._discarded += packet.is_discard
+                self._cut = packet.is_corrupt  # of the last one, where the file ends inside it
                 self._end_s = max(self._end_s, self._end_of(packet))
             for picture in pictures:
                 assert isinstance(picture, av.VideoFrame)

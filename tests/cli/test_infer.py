@@ -119,6 +119,16 @@ def test_a_picture_is_refused_for_a_video(seg, model, tmp_path):
     assert ".mp4" in err
 
 
+@pytest.mark.parametrize("fps", ["0", "nan", "inf", "-5"])
+def test_what_is_no_frame_rate_is_one_line(seg, model, tmp_path, fps):
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    code, _, err = seg("infer", model, tmp_path, "--fps", fps, "--masks", tmp_path / "masks")
+    assert code == 2
+    assert err.startswith("seg: expected a frame rate above 0")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "masks").exists()
+
+
 def test_auto_says_what_it_chose(seg, model, tmp_path):
     code, out, _ = seg("infer", model, write_video(tmp_path / "drive.mp4", count=2), "--provider", "auto")
     assert code == 0

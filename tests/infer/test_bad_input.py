@@ -103,11 +103,21 @@ def test_a_truncated_video_keeps_its_frames_and_tells(seg_infer, model, folder, 
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGBA"])
 def test_grey_16_bit_and_alpha_images_work(seg_infer, model, folder, tmp_path, mode):
-    shape = (30, 40, 4) if mode == "RGBA" else (30, 40)
-    Image.fromarray(np.full(shape, 100, np.uint16 if mode == "I;16" else np.uint8)).save(tmp_path / "picture.png")
+    grey_HW = np.full((30, 40), 75, np.uint8)  # the middle of band 1 of five
+    grey_HW[:, 20:] = 230  # band 4
+    made = {
+        "L": grey_HW,
+        "I;16": grey_HW.astype(np.uint16) << 8,
+        "RGBA": np.dstack([grey_HW] * 3 + [np.full_like(grey_HW, 7)]),  # almost clear: what is under it counts
+    }[mode]
+    Image.fromarray(made).save(tmp_path / "picture.png")
     result = seg_infer(model, tmp_path / "picture.png", "--masks", folder / "m")
     assert result.returncode == 0, result.stderr
-    assert listing(folder / "m") == ["picture.png"]
+    with Image.open(folder / "m" / "picture.png") as mask:
+        classes_HW = np.asarray(mask)
+    assert classes_HW.shape == (30, 40)
+    assert set(classes_HW[:, :18].ravel()) == {1}  # between the two, the edge is blurred by fitting to the network
+    assert set(classes_HW[:, 22:].ravel()) == {4}
 
 
 def test_truncated_image(seg_infer, model, folder, tmp_path):

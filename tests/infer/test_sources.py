@@ -74,6 +74,75 @@ def test_truncated_video_gives_its_frames_and_tells(tmp_path, suffix):
     assert [frame.index for frame in frames] == list(range(len(frames)))
 
 
+def fragmented(source, target):
+    """The same packets as dashcams write them: a list of frames before each fragment, none for the whole file."""
+    import av
+
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(source)) as given, av.open(str(target), "w", options=options) as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_truncated_fragmented_video_tells(tmp_path, share):
+    whole = fragmented(write_video(tmp_path / "whole.mp4", count=60, size=(144, 192)), tmp_path / "dashcam.mp4")
+    source = open_source(whole)
+    assert len(frames_of(source)) == 60
+    assert source.problem is None
+    # inside the frames of a fragment, not in its list: behind the first `mdat` after that share of the file
+    data = whole.read_bytes()
+    cut = data.index(b"mdat", int(len(data) * share) - 400) + 20
+    (tmp_path / "cut.mp4").write_bytes(data[:cut])
+    source = open_source(tmp_path / "cut.mp4")
+    frames = frames_of(source)
+    assert 0 < len(frames) < 60
+    assert f"ended early: {len(frames)} of at least" in source.problem
+
+
+@pytest.mark.parametrize("fragments", [1, 6, 11])
+def test_a_last_frame_that_is_cut_is_missed(tmp_path, fragments):
+    """As many packets come as the lists of the fragments (of five frames) name: only the last is not whole."""
+    import av
+
+    whole = fragmented(write_video(tmp_path / "whole.mp4", count=60, size=(144, 192)), tmp_path / "dashcam.mp4")
+    with av.open(str(whole)) as container:
+        ends = [packet.pos + packet.size for packet in container.demux(video=0) if packet.size]
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: sorted(ends)[5 * fragments - 1] - 4])
+    source = open_source(tmp_path / "cut.mp4")
+    assert 0 < len(frames_of(source)) < 60
+    assert "ended early" in source.problem
+
+
+def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
+    import av
+
+    given_path, path = write_video(tmp_path / "whole.mp4", count=20), tmp_path / "trimmed.mp4"
+    with av.open(str(given_path)) as given, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                packet.pts, packet.dts = packet.pts - 3 * packet.duration, packet.dts - 3 * packet.duration
+                out.mux(packet)
+    with av.open(str(path)) as container:
+        hidden = sum(packet.is_discard for packet in container.demux(video=0))
+    source = open_source(path)
+    assert (len(frames_of(source)), hidden) == (17, 3)
+    assert source.problem is None
+
+
+@pytest.mark.parametrize("fps", [0, -1, 0.0, float("nan"), float("inf"), -float("inf"), 1e-9])
+def test_what_is_no_frame_rate_is_refused(tmp_path, fps):
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    with pytest.raises(SegError, match="frame rate"):
+        open_source(tmp_path, fps=fps)
+
+
 def test_damage_in_the_middle_costs_only_its_frames(tmp_path, video):
     data = bytearray(video.read_bytes())
     start = data.index(b"mdat") + 4
