@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seg.errors import SegError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space left, no quota left, a file larger than the file system or a limit allows."""
 
 
 def claim(path: Path, *, overwrite: bool) -> None:
@@ -34,6 +38,9 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` (same suffix) that takes its name when the block ends without an error.
 
     The data reach the disk before the name changes, so that a crash leaves the old file or the new, never a part.
+
+    Raises:
+        SegError: where the disk is full, naming `path` and not the temporary file.
     """
     temporary = path.with_name(f".{path.stem}.partial{os.getpid()}{path.suffix}")
     try:
@@ -41,12 +48,19 @@ def atomic(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise SegError(
+            f"{path}: cannot be written ({error.strerror}), and nothing was written under that name; "
+            "free space on its disk, or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+    """Write `text` as UTF-8, atomically; SegError where the disk is full."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +41,49 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, err
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_by_the_final_name(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(number, os.strerror(number), str(temporary))
+
+    with pytest.raises(SegError, match="free space on its disk, or choose another folder") as caught:
+        fail()
+    assert str(caught.value).startswith(f"{path}: cannot be written ({os.strerror(number)})")
+    assert "partial" not in str(caught.value)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_the_system_cuts_short(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from seg.errors import SegError\n"
+        "from seg.files import write_text\n"
+        "try:\n"
+        "    write_text(Path(sys.argv[1]), 'x' * 100_000)\n"
+        "except SegError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", script, str(tmp_path / "notes.txt")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"{tmp_path / 'notes.txt'}: cannot be written (File too large)")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_text_replaces(tmp_path: Path) -> None:
