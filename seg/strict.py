@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from seg.errors import SegError
 
 
 class Strict(BaseModel):
-    """Base of every config and contract: immutable, and unknown keys are refused."""
+    """Base of every config and contract: immutable; unknown keys, NaN, infinity and `true` for a number are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, data: Any) -> Any:
+        """Spell booleans out where a number belongs: pydantic would take `true` for 1, and refuses the word."""
+        if not isinstance(data, dict):
+            return data
+        numbers = {name for name, field in cls.model_fields.items() if _is_number(field.annotation)}
+        return {key: _spelt(value) if key in numbers else value for key, value in data.items()}
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -108,6 +117,25 @@ def _keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[st
 
 def _has_tag(model: type[BaseModel], tag: str | int) -> bool:
     return any(tag in typing.get_args(field.annotation) for field in model.model_fields.values())
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether int or float is among an annotation's types, and nothing that takes a boolean or a word as it is."""
+    types_in = _types_in(annotation)
+    return bool(types_in & {int, float}) and not types_in & {bool, str, object, Any}
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is None or origin is typing.Literal:
+        return {annotation}
+    return set().union(*(_types_in(part) for part in (arguments[:1] if origin is typing.Annotated else arguments)))
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return [_spelt(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

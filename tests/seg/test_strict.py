@@ -24,6 +24,9 @@ class Dog(Strict):
 
 class House(Strict):
     rooms: int
+    area: float = 1.0
+    size: tuple[int, int] | None = None
+    garden: bool | int = False
     main: Cat | None = None
     pets: tuple[Annotated[Cat | Dog, Field(discriminator="kind")], ...] = ()
 
@@ -37,9 +40,17 @@ class House(Strict):
             {"rooms": 1, "pets": [{"kind": "cat"}, {"kind": "dog", "trick": 1}]},
             "unknown key 'pets.1.trick'; did you mean 'tricks'?",
         ),
-        ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: main, pets, rooms"),
+        ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: area, garden, main, pets, rooms, size"),
         ({}, "missing key 'rooms'"),
         ({"rooms": "many"}, "rooms: Input should be a valid integer"),
+        ({"rooms": True}, "rooms: Input should be a valid integer"),
+        ({"rooms": True}, "(got 'true')"),
+        ({"rooms": 1, "area": False}, "area: Input should be a valid number"),
+        ({"rooms": 1, "area": float("nan")}, "area: Input should be a finite number"),
+        ({"rooms": 1, "area": float("inf")}, "area: Input should be a finite number"),
+        ({"rooms": 1, "size": [1, True]}, "size.1: Input should be a valid integer"),
+        ({"rooms": 1, "main": {"kind": "cat", "whiskers": True}}, "main.whiskers: Input should be a valid integer"),
+        ({"rooms": 1, "pets": [{"kind": "dog", "tricks": True}]}, "pets.0.tricks: Input should be a valid integer"),
         ({"rooms": 1, "pets": [{"kind": "cow"}]}, "got {'kind': 'cow'}"),
         ([1], "expected a mapping of keys, got list"),
     ],
@@ -62,6 +73,7 @@ def test_all_mistakes_come_at_once() -> None:
 def test_good_data_parse() -> None:
     house = parse(House, {"rooms": 2, "pets": [{"kind": "dog", "tricks": 4}]}, "house.yaml")
     assert house.pets == (Dog(kind="dog", tricks=4),)
+    assert parse(House, {"rooms": 2, "area": 3, "size": [4, 5], "garden": True}, "house.yaml").garden is True
 
 
 def test_nearest() -> None:
