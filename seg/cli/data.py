@@ -27,15 +27,22 @@ def check(
     config: Annotated[Path, typer.Argument(help="A run's YAML, as for seg train.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it.")] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Where the contact sheet goes (default out/data-check/CONFIG.png).")
+        Path | None,
+        typer.Option(
+            help="Where the contact sheet goes; a file that exists there is kept unless --overwrite is given "
+            "(default out/data-check/CONFIG.png, which is renewed each time)."
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a contact sheet that exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file that --sheet names. The default sheet needs no leave.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes to read with (default: one a core).")] = None,
 ) -> None:
     """Audit the data of a run: files, labels, classes, overlap of train and val. Exits with 1 if anything is wrong."""
     from rich.console import Console
 
     from seg.classes import load_ontology
+    from seg.cli import Terminated
     from seg.config import load_run_config
     from seg.data.sheet import contact_sheet, write_png
     from seg.errors import InterruptedRunError
@@ -49,8 +56,9 @@ def check(
     try:
         result = _audit(run.data, ontology, workers, console)
         picture = contact_sheet(result.data)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted; no contact sheet was written", exit_code=130) from None
+    except KeyboardInterrupt as stop:
+        word, code = ("terminated", 143) if isinstance(stop, Terminated) else ("interrupted", 130)
+        raise InterruptedRunError(f"{word}; no contact sheet was written", exit_code=code) from None
     _print_shares(result, console)
     if picture is not None:
         write_png(path, picture)

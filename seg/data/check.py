@@ -6,11 +6,13 @@ import hashlib
 import os
 import signal
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
@@ -25,6 +27,9 @@ from seg.labels import LabelSpace
 
 CHUNK = 8
 """Items sent to a worker at once: few enough for a smooth progress bar, enough to make sending them cheap."""
+
+AHEAD = 4
+"""Chunks a worker that are sent or answered before they are needed: no worker waits, and memory does not grow."""
 
 
 @dataclass(frozen=True)
@@ -107,22 +112,44 @@ def audit(
         result.pixels[name] = np.zeros(256, dtype=np.int64)
         result.problems += [f"{path}: this frame has no label" for path in reader.unlabelled]
         result.problems += [f"{path}: this label has no frame" for path in reader.frameless]
-    owners = [name for name, reader in readers.items() for _ in range(len(reader))]
-    seen: dict[bytes, dict[str, list[int]]] = {}
-    for index, finding in enumerate(_findings(data, workers)):
-        owner = owners[index]
+    overlap = _Overlap()
+    owners = (name for name, reader in readers.items() for _ in range(len(reader)))
+    for index, (owner, finding) in enumerate(zip(owners, _findings(data, workers), strict=True)):
         result.problems += finding.problems
         if finding.pixels is not None:
             result.pixels[owner] += finding.pixels
         if finding.content is not None:
-            seen.setdefault(finding.content, {}).setdefault(owner.split(":")[0], []).append(index)
+            overlap.add(owner.split(":")[0], finding.content, index)
         if progress:
             progress(index + 1, len(data))
-    for where in seen.values():
-        if "train" in where and "val" in where:
-            train, val = (_describe(data, where[part]) for part in ("train", "val"))
-            result.problems.append(f"one frame stands in both train and val: {train} and {val}")
+    result.problems += overlap.problems(data)
     return result
+
+
+class _Overlap:
+    """Frames that stand in train and val. It keeps a digest and a number of each frame of train, and what is double."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, dict[bytes, int]] = {"train": {}, "val": {}}
+        self._more: Counter[tuple[str, bytes]] = Counter()
+
+    def add(self, part: str, content: bytes, index: int) -> None:
+        """Take up one frame; those of train come before those of val."""
+        first = self._first[part]
+        if content in first:
+            self._more[part, content] += 1
+        elif part == "train" or content in self._first["train"]:
+            first[content] = index
+
+    def problems(self, data: LabelledData) -> list[str]:
+        """One line for each frame in both, in the order of train."""
+        lines = []
+        for content in sorted(self._first["val"], key=self._first["train"].__getitem__):
+            train, val = (
+                _describe(data, self._first[part][content], self._more[part, content]) for part in ("train", "val")
+            )
+            lines.append(f"one frame stands in both train and val: {train} and {val}")
+        return lines
 
 
 def inspect(data: LabelledData, index: int) -> Finding:
@@ -157,24 +184,32 @@ def inspect(data: LabelledData, index: int) -> Finding:
     return Finding(pixels, content, tuple(problems))
 
 
-def _describe(data: LabelledData, indices: list[int]) -> str:
-    first = indices[0]
+def _describe(data: LabelledData, first: int, more: int) -> str:
     files = data.files(first)
     name = str(files[0]) if files else f"{data.reader_of(first).dataset} {data.name(first)}"
-    return name + (f" (and {len(indices) - 1} more)" if len(indices) > 1 else "")
+    return name + (f" (and {more} more)" if more else "")
 
 
 def _findings(data: LabelledData, workers: int) -> Iterator[Finding]:
-    """The finding of each item, in order."""
+    """The finding of each item, in order; never more than a few chunks a worker at once."""
     if workers <= 1:
         yield from (inspect(data, index) for index in range(len(data)))
         return
     # spawned, not forked: a fork copies the progress bar's thread and its locks into the workers
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(data,))
+    chunks = (range(first, min(first + CHUNK, len(data))) for first in range(0, len(data), CHUNK))
+    sent: deque[Future[list[Finding]]] = deque()
+
+    def send(number: int) -> None:
+        with _sigint_held():  # sending may start a worker
+            sent.extend(pool.submit(_inspect_in_worker, chunk) for chunk in islice(chunks, number))
+
     try:
-        with _sigint_held():
-            findings = pool.map(_inspect_in_worker, range(len(data)), chunksize=CHUNK)
-        yield from findings
+        send(AHEAD * workers)
+        while sent:
+            findings = sent.popleft().result()
+            send(1)
+            yield from findings
     except BrokenProcessPool:
         raise SegError("a worker process died, perhaps for want of memory; try again with --workers 1") from None
     finally:
@@ -212,9 +247,9 @@ def _start_worker(data: LabelledData) -> None:
     _data = data
 
 
-def _inspect_in_worker(index: int) -> Finding:
+def _inspect_in_worker(chunk: range) -> list[Finding]:
     assert _data is not None
-    return inspect(_data, index)
+    return [inspect(_data, index) for index in chunk]
 
 
 def usable_cores() -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from trees import HEIGHT, WIDTH, camvid_tree, write_frame, write_label
 from seg.classes import load_ontology
 from seg.cli import main
 from seg.config import DataConfig
+from seg.data import check
 from seg.data.base import LabelledData
 from seg.data.check import Audit, audit
 from seg.data.open import open_data
@@ -96,6 +99,51 @@ def test_overlap_is_found_by_content_in_whatever_file(tree: Path) -> None:
     (problem,) = run_audit(tree).problems
     assert "train_2.png" in problem
     assert "val_1.png" in problem
+
+
+def test_overlaps_are_counted_in_the_order_of_train(tree: Path) -> None:
+    frames = {name: (tree / f"train/{name}.png").read_bytes() for name in ("train_1", "train_2")}
+    (tree / "train/train_5.png").write_bytes(frames["train_2"])
+    (tree / "val/val_0.png").write_bytes(frames["train_2"])
+    (tree / "val/val_1.png").write_bytes(frames["train_1"])
+    (tree / "val/val_2.png").write_bytes(frames["train_1"])
+    first, second = run_audit(tree).problems
+    assert first.endswith(f"{tree}/train/train_1.png and {tree}/val/val_1.png (and 1 more)")
+    assert second.endswith(f"{tree}/train/train_2.png (and 1 more) and {tree}/val/val_0.png")
+
+
+def test_no_more_than_a_window_is_sent_to_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[int] = []
+    most: list[int] = []
+
+    class Pool:
+        """Keeps what it is sent until it is asked for."""
+
+        def __init__(self, *_: object, initializer: object, initargs: tuple[LabelledData], **__: object) -> None:
+            monkeypatch.setattr(check, "_data", initargs[0])
+
+        def submit(self, work: Callable[[range], object], chunk: range) -> SimpleNamespace:
+            waiting.append(chunk.start)
+            most.append(len(waiting))
+
+            def result() -> object:
+                waiting.remove(chunk.start)
+                return work(chunk)
+
+            return SimpleNamespace(result=result)
+
+        def shutdown(self, **_: object) -> None:
+            pass
+
+    monkeypatch.setattr(check, "ProcessPoolExecutor", Pool)
+    scene = {"kind": "synthetic", "size": [64, 64]}
+    config = DataConfig.model_validate(
+        {"train": [{**scene, "count": 101}], "val": [{**scene, "first": 101, "count": 50}]}
+    )
+    result = audit(config, load_ontology("drive"), workers=2)
+    assert result.problems == []
+    assert sum(pixels.sum() for pixels in result.pixels.values()) == 151 * 64 * 64
+    assert max(most) == 2 * check.AHEAD < len(most)
 
 
 def test_a_frame_twice_in_one_part_is_no_error(tree: Path) -> None:
@@ -236,7 +284,7 @@ def audit(data, ontology, workers, progress):
     # what Ctrl-C in a terminal does: the signal goes to the whole process group, here after 20 frames
     def report(done, total):
         if done == 20:
-            os.killpg(0, signal.SIGINT)
+            SEND
         progress(done, total)
     return real(data, ontology, workers, report)
 
@@ -247,18 +295,25 @@ main(["data", "check", "big.yaml", "--workers", "2"])
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-def test_ctrl_c_exits_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("send", "code", "word"),
+    [
+        ("os.killpg(0, signal.SIGINT)", 130, "interrupted"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143, "terminated"),
+    ],
+)
+def test_a_signal_has_its_exit_code_and_leaves_nothing(tmp_path: Path, send: str, code: int, word: str) -> None:
     scenes = {"kind": "synthetic", "count": 5000, "size": [64, 64]}
     sources = {"train": [scenes], "val": [{**scenes, "first": 5000}]}
     (tmp_path / "big.yaml").write_text(yaml.safe_dump({"data": sources, "augment": {"crop": [32, 32]}}))
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED],
+        [sys.executable, "-c", INTERRUPTED.replace("SEND", send)],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     # ends only when every process that holds the pipes has ended, the workers among them
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error == "seg: interrupted; no contact sheet was written\n"
+    assert process.returncode == code
+    assert error == f"seg: {word}; no contact sheet was written\n"
     assert not list(tmp_path.rglob("*.png"))
 
 
