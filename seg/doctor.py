@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seg.errors import SegError
 from seg.runtime import PROVIDERS, distribution_version, load, runtime_problem
 
@@ -31,6 +33,9 @@ TINY_ONNX = bytes.fromhex(
     "620f0a0179120a0a08080112040a02080142040a001011"
 )
 
+_QUESTION = np.array([1.5], dtype=np.float32)
+"""What the tiny network is asked; its answer is the same."""
+
 
 def examine() -> dict[str, Any]:
     """Everything, as plain data for JSON. What cannot be found out is null; it never raises for want of a part."""
@@ -46,11 +51,13 @@ def examine() -> dict[str, Any]:
 
 
 def probe(provider: str) -> str:
-    """ "loads", or the reason why the provider does not, found by running a tiny network on it."""
+    """ "loads", or the reason why the provider does not or what it got wrong, found by running a tiny network on it."""
     try:
-        load(TINY_ONNX, provider)
+        (answer,) = load(TINY_ONNX, provider).run(["y"], {"x": _QUESTION})
     except SegError as error:
         return str(error)
+    if not np.array_equal(answer, _QUESTION):
+        return f"loads, but answers wrongly: {answer.tolist()} where {_QUESTION.tolist()} was expected"
     return "loads"
 
 
