@@ -138,8 +138,9 @@ def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[i
             steps=meta.steps,
             validation=_portable(meta.config.data),
         ),
+        # at another size it is another network: what the run measured says nothing about it
         metrics=None
-        if meta.report is None
+        if meta.report is None or size != meta.size
         else MetricRecord(protocol=meta.report.protocol, mean_iou=meta.report.mean_iou, iou=meta.report.iou),
         versions={**meta.versions, "onnx": version("onnx"), "onnxscript": version("onnxscript"), "opset": str(OPSET)},
         licence=options.licence,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from seg.errors import SegError
-from seg.paths import configs
+from seg.paths import configs, expand
 from seg.strict import Strict, nearest, parse, read_yaml
 
 IGNORE = 255
@@ -63,7 +63,7 @@ class Ontology(Strict):
 
 def load_ontology(name: str | Path) -> Ontology:
     """An ontology by the name of a shipped one (`drive`, `camvid11`, `cityscapes19`) or by a YAML file's path."""
-    path = Path(name)
+    path = expand(str(name))
     if path.suffix not in {".yaml", ".yml"}:
         path = configs() / "classes" / f"{name}.yaml"
         if not path.is_file():

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from seg.classes import IGNORE, Ontology
 from seg.errors import SegError
-from seg.paths import configs
+from seg.paths import configs, expand
 from seg.strict import Strict, nearest, parse, read_yaml
 
 Members = frozenset[int]
@@ -88,7 +88,7 @@ def load_label_set(name: str | Path, ontology: Ontology) -> LabelSet:
         SegError: for an unknown file, a raw name mapped twice or not at all, an unknown class, or an ontology that the
             file says nothing about.
     """
-    path = Path(name)
+    path = expand(str(name))
     if path.suffix not in {".yaml", ".yml"}:
         path = configs() / "labels" / f"{name}.yaml"
         if not path.is_file():

@@ -43,6 +43,10 @@ class World:
             tensor.copy_(moved)
         return tensor
 
+    def differentiable_sum(self, tensor: Tensor) -> Tensor:
+        """The sum of `tensor` over all processes, through which gradients flow back to each of them."""
+        return dist_functional.all_reduce(tensor) if self.size > 1 else tensor  # type: ignore[no-any-return]
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:

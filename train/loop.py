@@ -54,9 +54,9 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
         if world.is_main:
             run.check(config, resume=resume)
         world.wait()
-        parts = prepare(config, run, world, device)
-        last = checkpoint_to_resume(run.last)
-        if resume and last is not None:
+        last = checkpoint_to_resume(run.last) if resume else None
+        parts = prepare(config, run, world, device, fresh=last is None)
+        if last is not None:
             parts.meta = _same_data(parts.state.load(last), parts.meta)
         if world.is_main:
             run.begin(config)

@@ -7,6 +7,8 @@ cross-entropy exactly for a set of one, zero for the full set. It is the margina
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,13 +54,20 @@ def known_targets(labels_BHW: Tensor, member_SC: Tensor) -> tuple[Tensor, Tensor
     return member_BCHW.float() * known_BCHW, known_BCHW.float()
 
 
-def dice_loss(logits_BCHW: Tensor, labels_BHW: Tensor, member_SC: Tensor) -> Tensor:
-    """1 - Dice over the batch, the mean of the classes that the labels show (Milletari et al., V-Net, 2016)."""
+def dice_loss(
+    logits_BCHW: Tensor, labels_BHW: Tensor, member_SC: Tensor, sum_all: Callable[[Tensor], Tensor] = lambda own: own
+) -> Tensor:
+    """1 - Dice over the batch, the mean of the classes that the labels show (Milletari et al., V-Net, 2016).
+
+    `sum_all` adds what other processes have of the batch to a sum, differentiably.
+    """
     target_BCHW, known_BCHW = known_targets(labels_BHW, member_SC)
     probability_BCHW = logits_BCHW.float().softmax(1) * known_BCHW
-    overlap_C = (probability_BCHW * target_BCHW).sum((0, 2, 3))
-    total_C = probability_BCHW.sum((0, 2, 3)) + target_BCHW.sum((0, 2, 3))
-    present_C = target_BCHW.sum((0, 2, 3)) > 0
+    shown_C = target_BCHW.sum((0, 2, 3))
+    sums_3C = torch.stack([(probability_BCHW * target_BCHW).sum((0, 2, 3)), probability_BCHW.sum((0, 2, 3)), shown_C])
+    overlap_C, claimed_C, shown_C = sum_all(sums_3C)
+    total_C = claimed_C + shown_C
+    present_C = shown_C > 0
     if not present_C.any():
         return logits_BCHW.sum() * 0.0
     return (1 - 2 * overlap_C / total_C.clamp_min(1e-6))[present_C].mean()
@@ -95,13 +104,21 @@ class SegmentationLoss(nn.Module):
         config: which losses, how strong.
         space: the label values.
         weight_S: float, the weight of each label value (see `value_weights`).
+        sum_all: adds up over processes, differentiably, so that Dice is that of the whole batch.
     """
 
     member_SC: Tensor
     weight_S: Tensor
 
-    def __init__(self, config: LossConfig, space: LabelSpace, weight_S: Tensor) -> None:
+    def __init__(
+        self,
+        config: LossConfig,
+        space: LabelSpace,
+        weight_S: Tensor,
+        sum_all: Callable[[Tensor], Tensor] = lambda own: own,
+    ) -> None:
         super().__init__()
+        self.sum_all = sum_all
         self.config = config
         self.register_buffer("member_SC", torch.from_numpy(space.member_SC), persistent=False)
         # one row more, so that ignore looks up a weight of 0
@@ -116,7 +133,8 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits_BCHW: Tensor, labels_BHW: Tensor, total_weight: Tensor) -> Tensor:
         """The loss of a part of a batch whose whole weighs `total_weight`; the parts' losses add up to the batch's.
 
-        Region losses are taken over the part and weighted by its share of the whole.
+        Region losses are not sums over pixels: Dice is taken over this part in all processes, Lovasz over this part in
+        this process, each weighted by the part's share of the whole.
         """
         weight_BHW = self.weight_S[labels_BHW.long()]
         loss_BHW = set_cross_entropy(logits_BCHW, labels_BHW, self.member_SC)
@@ -127,7 +145,7 @@ class SegmentationLoss(nn.Module):
         loss = (loss_BHW * weight_BHW).sum() / total_weight
         share = weight_BHW.sum() / total_weight
         if self.config.dice:
-            loss = loss + self.config.dice * share * dice_loss(logits_BCHW, labels_BHW, self.member_SC)
+            loss = loss + self.config.dice * share * dice_loss(logits_BCHW, labels_BHW, self.member_SC, self.sum_all)
         if self.config.lovasz:
             loss = loss + self.config.lovasz * share * lovasz_loss(logits_BCHW, labels_BHW, self.member_SC)
         return loss

@@ -49,8 +49,19 @@ class RunDirectory:
             before = load_run_config(self.config_file)
             if changes := _differences(before, config):
                 raise SegError(f"{self.root}: cannot resume with another config ({'; '.join(changes)})")
+        elif not self._never_began():
+            raise SegError(f"{self.root}: is not empty and holds no run; choose another --out")
         else:
-            self.label_pixels.unlink(missing_ok=True)  # of a run that never began
+            self.label_pixels.unlink(missing_ok=True)  # perhaps of other data
+
+    def _never_began(self) -> bool:
+        """Whether the folder is empty, or holds just what a run writes before its first step."""
+        held = {entry.name for entry in self.root.iterdir()} if self.root.exists() else set()
+        # `begin` writes the environment first: a config alone is somebody's own
+        ours = {"label_pixels.json", "environment.json", "samples"} | (
+            {"config.yaml"} & held if "environment.json" in held else set()
+        )
+        return held <= ours
 
     def begin(self, config: RunConfig) -> None:
         """Make the folder of a run whose parts are all there; until then a mistake leaves nothing to resume or replace."""

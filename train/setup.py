@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from seg.classes import IGNORE, Ontology, load_ontology
@@ -18,6 +19,7 @@ from seg.errors import SegError
 from seg.files import write_text
 from seg.model.checkpoint import CheckpointMeta, start_from
 from seg.model.network import SegmentationAutoencoder, build_network
+from seg.paths import expand
 from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
 from train.losses import SegmentationLoss, value_weights
@@ -65,8 +67,10 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.device) -> Parts:
+def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.device, *, fresh: bool = True) -> Parts:
     """Open the data, build the network and its loss.
+
+    A network that is not `fresh` gets its weights from a checkpoint: those to start from need not be there any more.
 
     Raises:
         SegError: for data that are missing or a network that cannot be built.
@@ -83,9 +87,13 @@ def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.de
         config.seed,
         train.weights() if weighted else None,
     )
-    network = _network(config, ontology, world, device)
-    pixels_S = measured_pixels(train, run, config)
-    loss = SegmentationLoss(config.loss, space, value_weights(pixels_S, space, config.loss.weight_power))
+    start = {} if fresh else {"init": None, "model": config.model.model_copy(update={"encoder_weights": None})}
+    network = _network(config.model_copy(update=start), ontology, world, device)
+    if world.is_main:
+        measure_pixels(train, run, config)
+    world.wait()
+    weight_S = value_weights(measured_pixels(train, run, config), space, config.loss.weight_power)
+    loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
     first = val.frame(0)
     meta = CheckpointMeta(
         run=run.root.name,
@@ -107,27 +115,38 @@ def _network(config: RunConfig, ontology: Ontology, world: World, device: torch.
     torch.manual_seed(config.seed)
     network = build_network(len(ontology), config.model)
     if config.init is not None:
-        start_from(network, ontology, Path(config.init))
+        start_from(network, ontology, expand(config.init))
     if world.size > 1:
         synchronize_statistics(network, device)
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     return network.to(device, memory_format=memory_format)  # type: ignore[call-overload,no-any-return]
 
 
+def measure_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> None:
+    """Count the pixels of each label value over evenly spread frames, once a run, into the run directory."""
+    if run.label_pixels.exists():
+        return
+    count = min(len(data), config.weight_frames)
+    pixels = np.zeros(IGNORE + 1, dtype=np.int64)
+    weights = data.weights() * len(data)
+    console = Console(stderr=True)
+    for position in track(range(count), "measuring classes", console=console, disable=not console.is_terminal):
+        index = position * len(data) // count
+        label = data.sample(index).label_HW
+        pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
+    run.root.mkdir(parents=True, exist_ok=True)
+    names = [data.space.name(value) for value in range(len(data.space.sets))]
+    write_text(run.label_pixels, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
+
+
 def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> Tensor:
-    """Pixels of each label value, int64, over evenly spread frames; measured once a run."""
+    """What `measure_pixels` counted, int64, one number a label value.
+
+    Raises:
+        SegError: if the label values are others by now, or no pixel has a label.
+    """
     file = run.label_pixels
     names = [data.space.name(value) for value in range(len(data.space.sets))]
-    if not file.exists():
-        count = min(len(data), config.weight_frames)
-        pixels = np.zeros(IGNORE + 1, dtype=np.int64)
-        weights = data.weights() * len(data)
-        for position in range(count):
-            index = position * len(data) // count
-            label = data.sample(index).label_HW
-            pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
-        run.root.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
     recorded = json.loads(file.read_text(encoding="utf-8"))
     if list(recorded) != names:
         raise SegError(

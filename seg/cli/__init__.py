@@ -82,6 +82,11 @@ def main(arguments: list[str] | None = None) -> None:
         _say(str(error))
         sys.exit(getattr(error, "exit_code", 1))
     except ModuleNotFoundError as error:
+        if error.name == "onnxruntime" and not _state["debug"]:
+            _say(
+                "onnxruntime is not installed, which this command needs; install segmentation-autoencoder[cpu] or [gpu]"
+            )
+            sys.exit(2)
         if _state["debug"] or (error.name or "").partition(".")[0] not in TRAINING:
             raise
         _say(f"{error.name} is not installed, which this command needs; install segmentation-autoencoder[train]")

@@ -33,8 +33,8 @@ def demo(
     from seg.paths import configs
 
     started = time.monotonic()
-    if video is not None and not video.is_file():
-        raise SegError(f"{video}: no such file")
+    if video is not None:
+        _check_video(video, out)
     path = config or configs() / "train" / "demo.yaml"
     scenes = load_run_config(path).data.val[0]
     if not isinstance(scenes, SyntheticData):
@@ -49,10 +49,16 @@ def demo(
     _command("eval", str(files["model"]), "--split", "val", "--json", str(files["figures"]))
     _command("infer", str(files["model"]), str(files["clip"]), "--overlay", str(files["overlay"]),
              "--masks", str(files["masks"]), "--stats", str(files["stats"]))  # fmt: skip
+    _write_summary(out, files, time.monotonic() - started)
     if video is not None:
-        files["video_overlay"] = out / f"{video.stem}.overlay.mp4"
-        _command("infer", str(files["model"]), str(video), "--overlay", str(files["video_overlay"]))
-    _summarize(out, files, time.monotonic() - started)
+        painted = out / "video.overlay.mp4"
+        try:
+            _command("infer", str(files["model"]), str(video), "--overlay", str(painted))
+        finally:  # a damaged video leaves the frames that it has
+            if painted.exists():
+                files["video_overlay"] = painted
+                _write_summary(out, files, time.monotonic() - started)
+    _say(out, files)
 
 
 FILES = {
@@ -73,11 +79,22 @@ def _make_room(out: Path, overwrite: bool) -> None:
     if out.exists():
         if not overwrite:
             raise SegError(f"{out}: exists already; give --overwrite to replace it, or another --out")
-        if any(out.iterdir()) and not (out / ".demo").exists():
-            raise SegError(f"{out}: holds something that is no demo; choose another --out")
+        ours = {"run", "masks", "summary.json", "video.overlay.mp4", *FILES.values()}
+        if strange := sorted(entry.name for entry in out.iterdir() if entry.name not in ours):
+            raise SegError(f"{out}: holds {strange[0]!r}, which no demo made; choose another --out")
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    (out / ".demo").touch()
+
+
+def _check_video(video: Path, out: Path) -> None:
+    """Say now, not after minutes of training, that a video cannot be painted or would be lost with an earlier demo."""
+    from infer import open_source
+    from seg.errors import SegError
+
+    if out.resolve() in video.resolve().parents:
+        raise SegError(f"{video}: lies in {out}, which the demo clears; move it elsewhere")
+    with open_source(video):
+        pass
 
 
 def _command(*arguments: str) -> None:
@@ -85,11 +102,11 @@ def _command(*arguments: str) -> None:
     from seg.cli import app
 
     typer.echo(f"\n$ seg {shlex.join(arguments)}")
-    app(args=list(arguments), standalone_mode=False)
+    if app(args=list(arguments), standalone_mode=False):  # typer answers Ctrl-C with a number here, not an exception
+        raise KeyboardInterrupt
 
 
-def _summarize(out: Path, files: dict[str, Path], seconds: float) -> None:
-    from seg.cli.tables import percent
+def _write_summary(out: Path, files: dict[str, Path], seconds: float) -> None:
     from seg.files import write_text
 
     figures = json.loads(files["figures"].read_text(encoding="utf-8"))
@@ -101,7 +118,14 @@ def _summarize(out: Path, files: dict[str, Path], seconds: float) -> None:
         "seconds": round(seconds, 1),
     }
     write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    shown = ", ".join(f"{name} {percent(value)}" for name, value in iou.items())
-    typer.echo(f"\nmean IoU {percent(figures['mean_iou'])} % on unseen scenes ({shown}), {seconds:.0f} s in all. Open:")
+
+
+def _say(out: Path, files: dict[str, Path]) -> None:
+    from seg.cli.tables import percent
+
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    shown = ", ".join(f"{name} {percent(value)}" for name, value in summary["iou"].items())
+    seconds = summary["seconds"]
+    typer.echo(f"\nmean IoU {percent(summary['miou'])} % on unseen scenes ({shown}), {seconds:.0f} s in all. Open:")
     for kind, path in files.items():
         typer.echo(f"  {kind:14s} {path}")

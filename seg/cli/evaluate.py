@@ -30,8 +30,10 @@ def evaluate(
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures, confusion included.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a JSON file that exists.")] = False,
-    provider: Annotated[str, typer.Option(help="What runs an ONNX file: cpu, openvino, cuda, tensorrt, auto.")] = "cpu",
-    device: Annotated[str, typer.Option(help="What runs a checkpoint: auto, cpu or cuda.")] = "auto",
+    provider: Annotated[
+        str | None, typer.Option(help="What runs an ONNX file: cpu (the default), openvino, cuda, tensorrt, auto.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="What runs a checkpoint: auto (the default), cpu or cuda.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read ahead.")] = 1,
 ) -> None:
     """Measure a network: IoU, precision and recall of each class, mean IoU, pixel accuracy, confusion matrix."""
@@ -86,18 +88,25 @@ def _data(config: Path | None, override: list[str] | None, ontology: Ontology, o
     return run.data
 
 
-def _checkpoint(path: Path, size: str | None, provider: str, device: str) -> tuple[Predict, Ontology, DataConfig]:
+def _checkpoint(
+    path: Path, size: str | None, provider: str | None, device: str | None
+) -> tuple[Predict, Ontology, DataConfig]:
+    from seg.errors import SegError
     from seg.model.checkpoint import load_network
     from train.evaluate import network_predictor
     from train.setup import choose_device
 
+    if provider is not None:
+        raise SegError("--provider is for ONNX files; a run's network is moved with --device")
     network, meta = load_network(path)
-    where = choose_device(device)
+    where = choose_device(device or "auto")
     predict = network_predictor(network.to(where), parse_size(size) or meta.size, where)
     return predict, meta.ontology, meta.config.data
 
 
-def _onnx(path: Path, size: str | None, provider: str, device: str) -> tuple[Predict, Ontology, DataConfig]:
+def _onnx(
+    path: Path, size: str | None, provider: str | None, device: str | None
+) -> tuple[Predict, Ontology, DataConfig]:
     from infer import Segmenter
     from seg.config import DataConfig
     from seg.errors import SegError
@@ -107,6 +116,8 @@ def _onnx(path: Path, size: str | None, provider: str, device: str) -> tuple[Pre
         raise SegError(
             "--size is for runs; an ONNX file has its own size: export it at another with `seg export --size`"
         )
-    segmenter = Segmenter(path, provider=provider)
+    if device is not None:
+        raise SegError("--device is for runs; what runs an ONNX file is chosen with --provider")
+    segmenter = Segmenter(path, provider=provider or "cpu")
     data = parse(DataConfig, segmenter.spec.training.validation, f"{path}'s data section")
     return lambda frame: segmenter(frame).classes, segmenter.spec.as_ontology(), data

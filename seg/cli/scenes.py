@@ -23,7 +23,7 @@ def write_sheet(scenes: SyntheticData, path: Path, count: int = 6) -> None:
 
     data = open_data([scenes], load_ontology("drive"))
     pictures = []
-    for index in range(count):
+    for index in range(min(count, len(data))):
         sample = data.sample(index)
         painted = overlay(sample.frame_HWC, sample.label_HW, data.space.palette_S3, 0.6, skip=[0])
         pictures += [sample.frame_HWC, painted]

@@ -18,8 +18,21 @@ def print_report(report: Report, title: str) -> None:
         table.add_row(name, percent(unit.iou), percent(unit.precision), percent(unit.recall), f"{unit.label_pixels:,}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    console.print(_confusion(report))
     console.print(f"mean IoU {percent(report.mean_iou)} %, pixel accuracy {percent(report.pixel_accuracy)} %")
     console.print(report.protocol, style="dim")
+
+
+def _confusion(report: Report) -> Table:
+    """Shares of each label's pixels by prediction."""
+    table = Table(title="confusion, % of the label's pixels (rows: label, columns: prediction)")
+    table.add_column("label", no_wrap=True)
+    for name in report.class_names:
+        table.add_column(name, justify="right", overflow="fold")
+    for name, counts in zip(report.label_names, report.confusion, strict=True):
+        if total := sum(counts):
+            table.add_row(name, *(f"{100 * count / total:.0f}" for count in counts))
+    return table
 
 
 def percent(value: float | None) -> str:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from seg.errors import SegError
+from seg.paths import expand
 from seg.strict import nearest
 
 
@@ -45,7 +46,7 @@ def build_encoder(
         raise _encoder_error(name, from_hub, error) from error
     dropped = _drop_unused(encoder)
     if weights is not None and from_hub is None:
-        _load_local(encoder, Path(weights), dropped)
+        _load_local(encoder, expand(weights), dropped)
     return encoder
 
 

@@ -119,3 +119,22 @@ def test_other_data_by_a_config(run, tmp_path):
 def test_mistakes_are_one_line(run, tmp_path, arguments, message):
     ended = runs.seg(tmp_path, "eval", run, *arguments)
     assert (ended.code, ended.stderr) == (2, f"seg: {message}\n")
+
+
+def test_what_runs_the_other_kind_is_refused(run, tmp_path):
+    ended = runs.seg(tmp_path, "eval", run, "--provider", "cuda")
+    assert (ended.code, "--device" in ended.stderr) == (2, True)
+    ended = runs.seg(tmp_path, "eval", run, "--device", "cuda")
+    assert (ended.code, "no CUDA GPU" in ended.stderr) == (2, True)
+
+
+def test_the_confusion_is_printed(run, tmp_path):
+    ended = runs.seg(tmp_path, "eval", run)
+    assert ended.code == 0, ended.stderr
+    rows = [line for line in ended.stdout.splitlines() if "│" in line or "┃" in line]
+    shares = [row for row in rows if row.count("│") == 7]  # a label and the five classes
+    assert len(shares) >= 3
+    for row in shares:
+        assert sum(float(cell) for cell in row.strip("│ ").split("│")[1:]) == pytest.approx(
+            100, abs=3
+        )  # whole percents

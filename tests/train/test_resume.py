@@ -176,3 +176,25 @@ def test_other_data_are_refused(whole):
     assert _same_data(meta, meta) is meta
     with pytest.raises(SegError, match=r"synthetic/0 \(6 frames\), now synthetic/0 \(7 frames\)"):
         _same_data(meta, meta.model_copy(update={"data_hash": "0", "data": ("synthetic/0 (7 frames)",)}))
+
+
+def test_bf16_is_exact_too(tmp_path):
+    config = runs.write_config(tmp_path / "tiny.yaml", precision="bf16", model__decoder="detail", loss={"dice": 1.0})
+    assert runs.seg(tmp_path, "train", config, "-o", tmp_path / "whole").code == 0
+    kill = ("train.loop", "train_step", 6)
+    killed = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=kill)
+    assert killed.code == -signal.SIGKILL
+    assert runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", "--resume").code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_the_weights_it_started_from_may_be_gone(whole, tmp_path):
+    start = tmp_path / "start"
+    shutil.copytree(whole, start)
+    config = runs.write_config(tmp_path / "tiny.yaml", init=str(start))
+    kill = ("train.loop", "train_step", 6)
+    killed = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=kill)
+    assert killed.code == -signal.SIGKILL
+    shutil.rmtree(start)
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", "--resume")
+    assert ended.code == 0, ended.stderr

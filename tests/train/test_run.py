@@ -16,7 +16,7 @@ from seg.data.open import open_data
 from seg.errors import SegError
 from seg.model.checkpoint import find_checkpoint, load_meta
 from train.run import RunDirectory, config_hash, data_hash, data_names
-from train.setup import measured_pixels
+from train.setup import measure_pixels, measured_pixels
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_other_label_files_end_a_resumed_run(tmp_path):
     config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
     run = RunDirectory(tmp_path)
     data = open_data(config.data.train, load_ontology("drive"))
-    measured_pixels(data, run, config)
+    measure_pixels(data, run, config)
     file = tmp_path / "label_pixels.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "road|pole": 3}))
     with pytest.raises(SegError, match="start a new run"):
@@ -191,3 +191,9 @@ def test_a_run_that_never_began_is_started_again(tmp_path):
     directory.begin(other)
     assert not directory.label_pixels.exists()
     assert load_run_config(directory.config_file) == other
+
+
+def test_somebodys_own_folder_is_left_alone(tmp_path):
+    config = load_run_config(runs.write_config(tmp_path / "config.yaml"))
+    with pytest.raises(SegError, match="choose another --out"):
+        RunDirectory(tmp_path).check(config, resume=False)
