@@ -2,6 +2,7 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
+# --system-certs: as pip does, trust what the machine trusts, a company's own certificate too
 VIDEO ?=
 
 # real frames for the tests that want them, where they are; without them those tests skip and say so
@@ -17,8 +18,8 @@ setup: .venv/.installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup
@@ -33,7 +34,7 @@ lint: setup
 	$(BIN)/mypy
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --generate-hashes --no-header \
+	$(BIN)/uv pip compile --quiet --system-certs --python $(BIN)/python --universal --generate-hashes --no-header \
 		--extra cpu --extra openvino --extra train --group dev pyproject.toml -o requirements.lock
 
 clean:
