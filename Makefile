@@ -2,7 +2,6 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
-# --system-certs: as pip does, trust what the machine trusts, a company's own certificate too
 VIDEO ?=
 
 # real frames for the tests that want them, where they are; without them those tests skip and say so
@@ -12,6 +11,7 @@ endif
 
 .PHONY: setup demo test lint lock clean
 
+# --system-certs: like pip, uv then trusts what the machine trusts, a company's own certificate too
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
