@@ -1,6 +1,7 @@
 """The whole story in one command, on a network and scenes far too small to learn anything."""
 
 import json
+import signal
 
 import pytest
 import runs
@@ -54,9 +55,14 @@ def test_a_video_that_cannot_be_painted_is_said_before_training(demo, tmp_path):
     assert (out / "clip.mp4").exists()
 
 
+def interruptible(*given):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+    runs.before_call(*given)
+
+
 def test_ctrl_c_in_a_later_step_ends_it(tmp_path):
     config = runs.write_config(tmp_path / "tiny.yaml", epochs=1)
     given = ("export.onnx_file", "check_parity", 1, 2)
-    ended = runs.seg(tmp_path, "demo", "--config", config, "-o", tmp_path / "out", hook=runs.before_call, given=given)
+    ended = runs.seg(tmp_path, "demo", "--config", config, "-o", tmp_path / "out", hook=interruptible, given=given)
     assert ended.code == 130, ended.stderr
     assert not (tmp_path / "out/demo.onnx").exists()

@@ -178,8 +178,11 @@ def test_other_data_are_refused(whole):
         _same_data(meta, meta.model_copy(update={"data_hash": "0", "data": ("synthetic/0 (7 frames)",)}))
 
 
+DETAIL = {"encoder": "resnet18", "encoder_options": {"depth": 3}, "decoder": "detail", "code_channels": 8}
+
+
 def test_bf16_is_exact_too(tmp_path):
-    config = runs.write_config(tmp_path / "tiny.yaml", precision="bf16", model__decoder="detail", loss={"dice": 1.0})
+    config = runs.write_config(tmp_path / "tiny.yaml", precision="bf16", loss={"dice": 1.0}, model=DETAIL)
     assert runs.seg(tmp_path, "train", config, "-o", tmp_path / "whole").code == 0
     kill = ("train.loop", "train_step", 6)
     killed = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=kill)
