@@ -165,7 +165,7 @@ class LabelSpace:
     def palette_S3(self) -> npt.NDArray[np.uint8]:
         """The colour of each label value, uint8 RGB; a larger set's is the mean of its members'."""
         colors = self.ontology.palette_C3.astype(np.float64)
-        return np.array([colors[sorted(members)].mean(0) for members in self.sets]).astype(np.uint8)
+        return np.array([colors[sorted(members)].mean(0).round() for members in self.sets], dtype=np.uint8)
 
     def name(self, value: int) -> str:
         """A readable name of a label value: `lane`, `road|lane` or `ignore`."""

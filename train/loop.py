@@ -6,6 +6,7 @@ resumed run repeats the uninterrupted one bit for bit on the same kind of machin
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -162,7 +163,7 @@ def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: B
     own = torch.stack(losses).sum()
     mean = float(world.sum(own.clone()))
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
-    if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(mean))):
+    if not (torch.isfinite(norm) and math.isfinite(mean)):
         state.optimizer.zero_grad(set_to_none=True)
         raise SegError(_not_finite(parts, batch, mean))
     state.optimizer.step()

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch.utils.tensorboard import SummaryWriter
 
 from seg.data.base import Sample
+from seg.data.images import write_png
 from seg.draw import grid, label, overlay
-from seg.files import atomic
 from seg.metrics import Report
 from seg.model.checkpoint import load_meta
 from train.evaluate import Predict
@@ -96,13 +96,12 @@ class Monitor:
         if not self._main:
             return None
         val = self.parts.val
-        count = min(SHOWN, len(val))
         names = self.parts.ontology.names
         skip = [names.index("background")] if "background" in names else []
         palette_S3 = val.space.palette_S3
         rows = []
-        for position in range(count):
-            sample = val.sample(position * len(val) // count)
+        for index in val.spread(SHOWN):
+            sample = val.sample(index)
             frame = sample.frame_HWC
             painted = overlay(frame, sample.label_HW, palette_S3, 0.6, skip)
             predicted = overlay(frame, predict(frame), palette_S3, 0.6, skip)
@@ -124,9 +123,7 @@ class Monitor:
         if report.mean_iou is not None:
             self.writer.add_scalar("val/mean_iou", report.mean_iou, step)
         if shown is not None:
-            with atomic(self.run.samples / f"epoch-{epoch:04d}.png") as temporary:
-                if not cv2.imwrite(str(temporary), cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)):
-                    raise OSError(f"{temporary}: could not be written")
+            write_png(self.run.samples / f"epoch-{epoch:04d}.png", shown)
             self.writer.add_image("val/frame label prediction", shown, step, dataformats="HWC")
         write_report(self.run, self.parts.ontology, report)
         mean = "n/a" if report.mean_iou is None else f"{report.mean_iou:.4f}"

@@ -57,11 +57,9 @@ class RunDirectory:
     def _never_began(self) -> bool:
         """Whether the folder is empty, or holds just what a run writes before its first step."""
         held = {entry.name for entry in self.root.iterdir()} if self.root.exists() else set()
-        # `begin` writes the environment first: a config alone is somebody's own
-        ours = {"label_pixels.json", "environment.json", "samples"} | (
-            {"config.yaml"} & held if "environment.json" in held else set()
-        )
-        return held <= ours
+        if "config.yaml" in held and "environment.json" not in held:
+            return False  # `begin` writes the environment first: a config alone is somebody's own
+        return held <= {"label_pixels.json", "environment.json", "samples", "config.yaml"}
 
     def begin(self, config: RunConfig) -> None:
         """Make the folder of a run whose parts are all there; until then a mistake leaves nothing to resume or replace."""

@@ -126,12 +126,11 @@ def measure_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> 
     """Count the pixels of each label value over evenly spread frames, once a run, into the run directory."""
     if run.label_pixels.exists():
         return
-    count = min(len(data), config.weight_frames)
     pixels = np.zeros(IGNORE + 1, dtype=np.int64)
     weights = data.weights() * len(data)
     console = Console(stderr=True)
-    for position in track(range(count), "measuring classes", console=console, disable=not console.is_terminal):
-        index = position * len(data) // count
+    indices = data.spread(config.weight_frames)
+    for index in track(indices, "measuring classes", console=console, disable=not console.is_terminal):
         label = data.sample(index).label_HW
         pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
     run.root.mkdir(parents=True, exist_ok=True)

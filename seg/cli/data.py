@@ -44,7 +44,8 @@ def check(
     from seg.classes import load_ontology
     from seg.cli import Terminated
     from seg.config import load_run_config
-    from seg.data.sheet import contact_sheet, write_png
+    from seg.data.images import write_png
+    from seg.data.sheet import contact_sheet
     from seg.errors import InterruptedRunError
     from seg.files import claim
 

@@ -43,9 +43,9 @@ def export(
     claim(output, overwrite=overwrite)
     if profile not in ("frame", "logits", "argmax"):
         raise SegError(f"--profile: expected frame, logits or argmax, got {profile!r}")
-    options = ExportOptions(profile=cast("Profile", profile), size=parse_size(size), dynamic=dynamic, name=name)
-    if licence is not None:
-        options = ExportOptions(options.profile, options.size, options.dynamic, options.name, licence)
+    options = ExportOptions(
+        cast("Profile", profile), parse_size(size), dynamic, name, ExportOptions.licence if licence is None else licence
+    )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
     value = "" if parity.value is None else f", {spec.outputs[-1].name} by up to {parity.value:.2g}"
@@ -73,5 +73,4 @@ def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
 
     meta = load_meta(find_checkpoint(run))
     data = open_data(meta.config.data.val, meta.ontology)
-    count = min(FRAMES, len(data))
-    return [data.frame(position * len(data) // count) for position in range(count)]
+    return [data.frame(index) for index in data.spread(FRAMES)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from seg.classes import load_ontology
 from seg.config import SyntheticData
+from seg.data.images import write_png
 from seg.data.open import open_data
 from seg.data.synthetic import SyntheticScenes
 from seg.draw import grid, overlay
@@ -19,17 +20,13 @@ FPS = 25
 
 def write_sheet(scenes: SyntheticData, path: Path, count: int = 6) -> None:
     """A PNG of the first scenes with their labels painted on beside them."""
-    import cv2
-
     data = open_data([scenes], load_ontology("drive"))
     pictures = []
     for index in range(min(count, len(data))):
         sample = data.sample(index)
         painted = overlay(sample.frame_HWC, sample.label_HW, data.space.palette_S3, 0.6, skip=[0])
         pictures += [sample.frame_HWC, painted]
-    with atomic(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(grid(pictures, 4), cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{path}: could not be written")
+    write_png(path, grid(pictures, 4))
 
 
 def write_clip(scenes: SyntheticData, index: int, path: Path) -> None:

@@ -160,6 +160,11 @@ class LabelledData:
         """The reader that item `index` comes from."""
         return self.locate(index)[0]
 
+    def spread(self, count: int) -> list[int]:
+        """At most `count` items, evenly spread over all, from the first on."""
+        count = min(count, len(self))
+        return [position * len(self) // count for position in range(count)]
+
     def name(self, index: int) -> str:
         """The item's name, unique within its data set."""
         reader, inner = self.locate(index)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from seg.errors import SegError
+from seg.files import atomic
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
@@ -72,3 +73,9 @@ def _open(path: Path) -> Image.Image:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
         raise SegError(f"{path}: cannot be read as a picture ({reason}); expected a whole PNG or JPEG") from None
+
+
+def write_png(path: Path, picture_HWC: npt.NDArray[np.uint8]) -> None:
+    """Write a uint8 RGB picture as PNG, whole or not at all."""
+    with atomic(path) as temporary:
+        Image.fromarray(picture_HWC).save(temporary, format="PNG")

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from seg.classes import IGNORE
 from seg.data.base import LabelledData, Sample
 from seg.draw import grid, label, legend, overlay
 from seg.errors import SegError
-from seg.files import atomic
 from seg.geometry import fit_map
 from seg.labels import LabelSpace
 
 WIDTH = 480
 """Width of each picture on the sheet, in pixels."""
-
-
-def palette_of(space: LabelSpace) -> npt.NDArray[np.uint8]:
-    """Colours of a space's label values, uint8 RGB, one row a value; a larger set has the mean of its members."""
-    palette_C3 = space.ontology.palette_C3
-    return np.array([palette_C3[sorted(members)].mean(axis=0).round() for members in space.sets], dtype=np.uint8)
 
 
 def contact_sheet(data: LabelledData, count: int = 12, columns: int = 3) -> npt.NDArray[np.uint8] | None:
@@ -48,13 +38,7 @@ def contact_sheet(data: LabelledData, count: int = 12, columns: int = 3) -> npt.
         return None
     shown = sorted(values)
     names = [data.space.name(value) for value in shown]
-    return legend(grid(tiles, columns), names, palette_of(data.space)[shown])
-
-
-def write_png(path: Path, picture_HWC: npt.NDArray[np.uint8]) -> None:
-    """Write a uint8 RGB picture as PNG, whole or not at all."""
-    with atomic(path) as temporary:
-        Image.fromarray(picture_HWC).save(temporary, format="PNG")
+    return legend(grid(tiles, columns), names, data.space.palette_S3[shown])
 
 
 def _spread(data: LabelledData, count: int) -> list[int]:
@@ -72,5 +56,5 @@ def _tile(sample: Sample, space: LabelSpace) -> npt.NDArray[np.uint8]:
     height, width = sample.label_HW.shape
     size = (max(1, round(height * WIDTH / width)), WIDTH)
     small = cv2.resize(sample.frame_HWC, size[::-1], interpolation=cv2.INTER_AREA)
-    painted = overlay(np.asarray(small, dtype=np.uint8), fit_map(sample.label_HW, size), palette_of(space))
+    painted = overlay(np.asarray(small, dtype=np.uint8), fit_map(sample.label_HW, size), space.palette_S3)
     return label(painted, f"{sample.dataset} {sample.name}".encode("ascii", "replace").decode())

@@ -22,7 +22,7 @@ from seg.data import check
 from seg.data.base import LabelledData
 from seg.data.check import Audit, audit
 from seg.data.open import open_data
-from seg.data.sheet import contact_sheet, palette_of
+from seg.data.sheet import contact_sheet
 
 
 def config_of(root: Path) -> DataConfig:
@@ -176,7 +176,7 @@ def sheet_data(tree: Path) -> LabelledData:
 
 def test_sets_are_painted_in_the_mean_colour_of_their_members(tree: Path) -> None:
     space = sheet_data(tree).space
-    palette, drive = palette_of(space), space.ontology
+    palette, drive = space.palette_S3, space.ontology
     assert np.array_equal(palette[:5], drive.palette_C3)
     road_lane = [space.name(value) for value in range(len(palette))].index("road|lane")
     mean = (drive.palette_C3[1].astype(int) + drive.palette_C3[2]) / 2
