@@ -7,7 +7,7 @@ from pathlib import Path
 from seg.classes import Ontology
 from seg.config import FolderData
 from seg.data.base import FileReader
-from seg.data.published import read_names
+from seg.data.published import chosen, read_names
 from seg.errors import SegError
 from seg.labels import load_label_set
 from seg.paths import expand
@@ -17,8 +17,8 @@ class FolderReader(FileReader):
     """Pictures and labels found by a pattern each, all of them or those that a split file names.
 
     Raises:
-        SegError: if the root or the split file is missing, no picture or no label fits its pattern, or the split file
-            names a frame that is not there.
+        SegError: if the root or the split file is missing, no picture or no label fits its pattern, the split file
+            names a frame that is not there, or `include` and `exclude` leave none.
     """
 
     def __init__(self, source: FolderData, ontology: Ontology) -> None:
@@ -40,6 +40,7 @@ class FolderReader(FileReader):
                 )
             frames = {name: frames[name] for name in names}
             labels = {name: labels[name] for name in names if name in labels}
+        frames, labels = chosen(frames, labels, source)
         label_set = load_label_set(source.labels, ontology)
         super().__init__(f"folder/{root.name}", label_set, frames, labels, limit=source.limit)
 

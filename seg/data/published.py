@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg.classes import Ontology
-from seg.config import PublishedData
+from seg.config import FolderData, PublishedData
 from seg.data.base import FileReader
 from seg.data.images import read_label
 from seg.errors import SegError
@@ -41,6 +42,26 @@ def scan(folder: Path, *suffixes: str) -> Files:
     return found
 
 
+def chosen(frames: Files, labels: Files, source: PublishedData | FolderData) -> tuple[Files, Files]:
+    """The frames and labels whose names `include` and `exclude` of the source leave.
+
+    Raises:
+        SegError: if they leave no frame, naming the patterns and some names.
+    """
+
+    def is_chosen(name: str) -> bool:
+        included = not source.include or any(fnmatchcase(name, pattern) for pattern in source.include)
+        return included and not any(fnmatchcase(name, pattern) for pattern in source.exclude)
+
+    left = {name: path for name, path in frames.items() if is_chosen(name)}
+    if not left:
+        raise SegError(
+            f"{source.kind}: include {list(source.include)} and exclude {list(source.exclude)} leave none of "
+            f"{len(frames)} frames; patterns fit whole names, such as {', '.join(sorted(frames)[:: len(frames) // 3 + 1])}"
+        )
+    return left, {name: path for name, path in labels.items() if is_chosen(name)}
+
+
 class PublishedReader(FileReader):
     """Base of the published layouts: a subclass says which label set is usual and finds the files.
 
@@ -62,6 +83,7 @@ class PublishedReader(FileReader):
         for what, found in (("frames", frames), ("labels", labels)):
             if not found:
                 raise SegError(f"{source.kind}: no {what} of split {self.split!r} under {self.root}; {expected}")
+        frames, labels = chosen(frames, labels, source)
         super().__init__(f"{source.kind}/{self.split}", self.load_labels(ontology), frames, labels, limit=source.limit)
 
     def usual_labels(self) -> str:
