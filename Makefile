@@ -1,15 +1,16 @@
-# Two commands do everything, set-up included: `make demo` and `make test`.
+# Two commands do everything, set-up included: `make demo` and `make test`. `make models` remakes the shipped networks.
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 VIDEO ?=
+RUNS ?= runs
 
 # real frames for the tests that want them, where they are; without them those tests skip and say so
 ifneq ($(wildcard ../shared/data),)
 export SEG_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test lint lock clean models
 
 # --system-certs: like pip, uv then trusts what the machine trusts, a company's own certificate too
 setup: .venv/.installed
@@ -27,6 +28,20 @@ demo: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+# the networks inside the package: trained where $(RUNS) does not hold the whole run yet, exported, measured, described
+models: model-camvid11 model-drive
+
+model-camvid11: RUN := camvid
+model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
+model-drive: RUN := drive
+model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
+
+model-%: setup
+	$(BIN)/seg train configs/train/$(RUN).yaml --out $(RUNS)/$(RUN) --resume
+	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --licence "$(LICENCE)" --overwrite
+	$(BIN)/seg eval seg/models/$*.onnx --json $(RUNS)/$(RUN)/figures.json --overwrite
+	$(BIN)/seg card seg/models/$*.onnx configs/cards/$*.yaml --figures $(RUNS)/$(RUN)/figures.json --overwrite
 
 lint: setup
 	$(BIN)/ruff check .

@@ -17,8 +17,9 @@ import onnx
 import torch
 from torch import nn
 
-from export.parity import Parity, check_parity
+from export.parity import FLOAT16, Parity, check_parity
 from export.profiles import GRAPHS, signature
+from export.storage import Storage, store_as_float16
 from seg.config import DataConfig
 from seg.errors import SegError
 from seg.files import atomic, claim, sha256
@@ -31,11 +32,15 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export: `size` (height, width; None for the validation's), a fixed or dynamic size, which profile."""
+    """How to export: which profile, `size` (height, width; None for the validation's), a fixed or dynamic size.
+
+    `weights` is how the file stores them; it computes in float32 either way.
+    """
 
     profile: Profile = "frame"
     size: tuple[int, int] | None = None
     dynamic: bool = False
+    weights: Storage = "float32"
     name: str | None = None
     licence: str = "not stated; the licences of the training data apply"
 
@@ -77,7 +82,12 @@ def export_run(
         program.model.metadata_props.update(spec.to_metadata())
         program.save(str(temporary))
         onnx.checker.check_model(str(temporary), full_check=True)
+        # the graph has to be right exactly, before its weights may be rounded
         parity = check_parity(network, temporary, spec, fitted)
+        if options.weights == "float16":
+            store_as_float16(temporary)
+            onnx.checker.check_model(str(temporary), full_check=True)
+            parity = check_parity(network, temporary, spec, fitted, FLOAT16)
     return spec, parity
 
 
@@ -128,6 +138,7 @@ def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[i
             "encoder": config.model.encoder,
             "decoder": config.model.decoder,
             "code_channels": str(config.model.code_channels),
+            "weights": options.weights,
         },
         training=TrainingRecord(
             run=meta.run,

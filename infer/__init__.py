@@ -2,7 +2,7 @@
 
 from infer import Segmenter
 
-segmenter = Segmenter("model.onnx")
+segmenter = Segmenter()    # the shipped network `drive`; Segmenter("camvid11"), Segmenter("my-model.onnx")
 answer = segmenter(frame)  # uint8 RGB, (H, W, 3), any size
 answer.classes             # uint8, (H, W): ids of segmenter.spec.classes
 """

@@ -15,6 +15,7 @@ from infer.session import Session
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
+from seg.shipped import resolve_model
 from seg.spec import ModelSpec
 
 Picture = npt.NDArray[np.uint8]
@@ -47,18 +48,18 @@ class Segmenter:
         choice: why that provider, in one line.
     """
 
-    def __init__(self, model: str | Path, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, model: str | Path | None = None, provider: str = "cpu", threads: int | None = None) -> None:
         """Load `model`.
 
         Args:
-            model: the ONNX file; nothing else is needed.
+            model: an ONNX file, which is all that is needed, or the name of a shipped network; None for `drive`.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why.
         """
-        self._session = Session(model, provider, threads)
+        self._session = Session(resolve_model(model), provider, threads)
         self.spec: ModelSpec = self._session.spec
         self.provider: str = self._session.provider
         self.choice: str = self._session.choice

@@ -1,19 +1,28 @@
-"""Evaluation: one confusion matrix over a whole set, from anything that turns a frame into a class map."""
+"""Evaluation: one confusion matrix over a whole set, from anything that turns a frame into a class map.
+
+Only what has to do with a torch network imports torch: an ONNX file is evaluated where torch is not installed.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from seg.data.base import LabelledData, Sample
 from seg.geometry import fit_frame, fit_map
 from seg.metrics import Confusion
-from seg.model.network import SegmentationAutoencoder
-from train.batches import samples
+
+if TYPE_CHECKING:
+    import torch
+
+    from seg.model.network import SegmentationAutoencoder
 
 U8 = npt.NDArray[np.uint8]
 Predict = Callable[[U8], U8]
@@ -34,6 +43,7 @@ def network_predictor(
         device: where it runs.
         autocast: the precision to run in; float32 by default.
     """
+    import torch
 
     @torch.inference_mode()
     def predict(rgb_HWC: U8) -> U8:
@@ -48,9 +58,23 @@ def network_predictor(
 
 
 def predictions(predict: Predict, data: LabelledData, indices: range, workers: int) -> Iterator[tuple[Sample, U8]]:
-    """Each sample with its predicted class map, in order."""
+    """Each sample with its predicted class map, in order, read ahead by `workers` processes."""
+    from train.batches import samples
+
     for sample in samples(data, indices, workers):
         yield sample, predict(sample.frame_HWC)
+
+
+def threaded_predictions(predict: Predict, data: LabelledData, threads: int) -> Iterator[tuple[Sample, U8]]:
+    """Each sample with its predicted class map, in order, read ahead by threads (at least one); needs no torch."""
+    ahead = 2 * max(1, threads)
+    indices = iter(range(len(data)))
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        waiting: deque[Future[Sample]] = deque(pool.submit(data.sample, index) for index in islice(indices, ahead))
+        while waiting:
+            sample = waiting.popleft().result()
+            waiting.extend(pool.submit(data.sample, index) for index in islice(indices, 1))
+            yield sample, predict(sample.frame_HWC)
 
 
 def evaluate(pairs: Iterable[tuple[Sample, U8]], data: LabelledData) -> Confusion:

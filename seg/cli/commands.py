@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seg.cli import data, demo, doctor, evaluate, export, infer, train
+from seg.cli import card, data, demo, doctor, evaluate, export, infer, train
 
 
 def register(app: typer.Typer) -> None:
@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train.train)
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)
+    app.command("card")(card.card)
     app.add_typer(data.app, name="data")
     app.command("infer")(infer.infer)
     app.command("doctor")(doctor.doctor)

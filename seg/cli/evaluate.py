@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +14,33 @@ from seg.cli.sizes import parse_size
 
 if TYPE_CHECKING:
     from seg.classes import Ontology
-    from seg.config import DataConfig
-    from train.evaluate import Predict
+    from seg.config import AnyData, DataConfig
+    from seg.data.base import LabelledData, Sample
+    from seg.metrics import Report
+    from train.evaluate import U8
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network to measure: its classes, the data in its own record, and how it answers for samples read ahead."""
+
+    ontology: Ontology
+    own_data: Callable[[], DataConfig]
+    pairs: Callable[[LabelledData, int], Iterator[tuple[Sample, U8]]]
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run directory, a checkpoint folder or an ONNX file.")],
-    split: Annotated[str, typer.Option(help="Which sources of the config: val or train.")] = "val",
+    model: Annotated[
+        Path, typer.Argument(help="A run directory, a checkpoint folder, an ONNX file or a shipped network's name.")
+    ],
+    split: Annotated[
+        str, typer.Option(help="Which sources of the config, val or train; with --data, a split of the data set.")
+    ] = "val",
+    root: Annotated[
+        Path | None, typer.Option("--data", metavar="ROOT", help="A published data set's folder to measure on.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Which data set it is (default: told by its layout).")] = None,
+    labels: Annotated[str | None, typer.Option(help="How its labels are read (default: the data set's usual).")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A run's YAML to take the data from (default: what the model was trained with).")
     ] = None,
@@ -34,42 +56,62 @@ def evaluate(
         str | None, typer.Option(help="What runs an ONNX file: cpu (the default), openvino, cuda, tensorrt, auto.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="What runs a checkpoint: auto (the default), cpu or cuda.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read ahead.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes (threads for an ONNX file, at least one) that read ahead.")
+    ] = 1,
 ) -> None:
     """Measure a network: IoU, precision and recall of each class, mean IoU, pixel accuracy, confusion matrix."""
-    from rich.progress import track
-
     from seg.cli.tables import print_report
-    from seg.data.open import open_data
     from seg.errors import SegError
-    from seg.files import claim, write_text
-    from train.evaluate import evaluate as confusion_of
-    from train.evaluate import predictions
+    from seg.files import claim, sha256, write_text
+    from seg.shipped import resolve_model
 
     if json_file is not None:
         claim(json_file, overwrite=overwrite)
-    if split not in ("train", "val"):
+    if root is None and (kind or labels):
+        raise SegError("--kind and --labels say how to read --data; give its folder")
+    if root is not None and (config or override):
+        raise SegError("--data and --config each name the data; give one of them")
+    path = resolve_model(model)
+    opened = (_onnx if path.suffix == ".onnx" else _checkpoint)(path, size, provider, device)
+    if root is not None:
+        from seg.cli.datasets import published
+
+        sources: Sequence[AnyData] = [published(root, split, kind, labels, opened.ontology)]
+    elif split in ("train", "val"):
+        sources = getattr(_data(config, override, opened), split)
+    else:
         raise SegError(f"--split: expected train or val, got {split!r}")
-    open_model = _onnx if model.suffix == ".onnx" else _checkpoint
-    predict, ontology, own = open_model(model, size, provider, device)
-    sources = _data(config, override, ontology, own)
-    try:
-        data = open_data(getattr(sources, split), ontology)
-    except SegError as error:
-        if config is not None:
-            raise
-        raise SegError(f"{error}. This is where {model} says its data are; name another place with --config") from None
-    pairs = predictions(predict, data, range(len(data)), workers)
-    shown = track(pairs, total=len(data), description=f"evaluating on {split}", transient=True)
-    report = confusion_of(shown, data).report(data.label_sets)
-    names = ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
+    report, names = _measure(opened, sources, workers, None if root or config else model)
     print_report(report, f"{model} on {names}")
     if json_file is not None:
-        figures = {"model": model.name, "data": names, **report.model_dump(mode="json")}
+        digest = sha256(path) if path.is_file() else None
+        figures = {"model": path.name, "sha256": digest, "data": names, **report.model_dump(mode="json")}
         write_text(json_file, json.dumps(figures, indent=1) + "\n")
 
 
-def _data(config: Path | None, override: list[str] | None, ontology: Ontology, own: DataConfig) -> DataConfig:
+def _measure(opened: Model, sources: Sequence[AnyData], workers: int, recorded_by: Path | None) -> tuple[Report, str]:
+    """The figures and the names of the data, which `recorded_by` named in its own record (None: the user did)."""
+    from rich.progress import track
+
+    from seg.data.open import open_data
+    from seg.errors import SegError
+    from train.evaluate import evaluate as confusion_of
+
+    try:
+        data = open_data(sources, opened.ontology)
+    except SegError as error:
+        if recorded_by is None:
+            raise
+        raise SegError(
+            f"{error}. This is where {recorded_by} says its data are; name another place with --data or --config"
+        ) from None
+    shown = track(opened.pairs(data, workers), total=len(data), description="evaluating", transient=True)
+    report = confusion_of(shown, data).report(data.label_sets)
+    return report, ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
+
+
+def _data(config: Path | None, override: list[str] | None, model: Model) -> DataConfig:
     from seg.classes import load_ontology
     from seg.config import load_run_config
     from seg.errors import SegError
@@ -77,9 +119,9 @@ def _data(config: Path | None, override: list[str] | None, ontology: Ontology, o
     if config is None:
         if override:
             raise SegError("--set changes a --config; give one")
-        return own
+        return model.own_data()
     run = load_run_config(config, override)
-    named = load_ontology(run.ontology)
+    named, ontology = load_ontology(run.ontology), model.ontology
     if named.names != ontology.names:
         raise SegError(
             f"{config} is for the classes of {named.name!r} ({', '.join(named.names)}), but the model has those of "
@@ -88,12 +130,10 @@ def _data(config: Path | None, override: list[str] | None, ontology: Ontology, o
     return run.data
 
 
-def _checkpoint(
-    path: Path, size: str | None, provider: str | None, device: str | None
-) -> tuple[Predict, Ontology, DataConfig]:
+def _checkpoint(path: Path, size: str | None, provider: str | None, device: str | None) -> Model:
     from seg.errors import SegError
     from seg.model.checkpoint import load_network
-    from train.evaluate import network_predictor
+    from train.evaluate import network_predictor, predictions
     from train.setup import choose_device
 
     if provider is not None:
@@ -101,16 +141,19 @@ def _checkpoint(
     network, meta = load_network(path)
     where = choose_device(device or "auto")
     predict = network_predictor(network.to(where), parse_size(size) or meta.size, where)
-    return predict, meta.ontology, meta.config.data
+    return Model(
+        meta.ontology,
+        lambda: meta.config.data,
+        lambda data, workers: predictions(predict, data, range(len(data)), workers),
+    )
 
 
-def _onnx(
-    path: Path, size: str | None, provider: str | None, device: str | None
-) -> tuple[Predict, Ontology, DataConfig]:
+def _onnx(path: Path, size: str | None, provider: str | None, device: str | None) -> Model:
     from infer import Segmenter
     from seg.config import DataConfig
     from seg.errors import SegError
     from seg.strict import parse
+    from train.evaluate import threaded_predictions
 
     if size is not None:
         raise SegError(
@@ -119,5 +162,8 @@ def _onnx(
     if device is not None:
         raise SegError("--device is for runs; what runs an ONNX file is chosen with --provider")
     segmenter = Segmenter(path, provider=provider or "cpu")
-    data = parse(DataConfig, segmenter.spec.training.validation, f"{path}'s data section")
-    return lambda frame: segmenter(frame).classes, segmenter.spec.as_ontology(), data
+    return Model(
+        segmenter.spec.as_ontology(),
+        lambda: parse(DataConfig, segmenter.spec.training.validation, f"{path}'s data section"),
+        lambda data, workers: threaded_predictions(lambda frame: segmenter(frame).classes, data, workers),
+    )

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def infer(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A file made by `seg export`.")],
-    source: Annotated[
-        str, typer.Argument(help="A video, an image, a folder or glob of images, a camera's index, or a stream's URL.")
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] SOURCE",
+            help="An ONNX file or a shipped network's name (default: drive); then a video, an image, a folder or glob "
+            "of images, a camera's index, or a stream's URL.",
+        ),
     ],
     overlay: Annotated[
         Path | None, typer.Option(help="Painted video (.mp4, .mov, .mkv), or picture (.png, .jpg) for one image.")
@@ -32,7 +36,7 @@ def infer(
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
-    """Segment a video, images, a camera or a stream.
+    """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
 
     Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png.
     """
@@ -40,6 +44,7 @@ def infer(
     from infer.progress import terminal_progress
     from infer.sources import open_source
 
+    model, source = model_and_source(words)
     segmenter = _load(model, provider, threads)
     with open_source(source, fps) as frames:
         if not (overlay or masks or mask_video or stats):
@@ -54,12 +59,31 @@ def infer(
             raise _interrupted(stop, sinks) from None
     typer.echo(
         f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s "
-        f"({segmenter.choice})"
+        f"({segmenter.spec.name}; {segmenter.choice})"
     )
     for path in summary.outputs:
         typer.echo(str(path))
     if summary.problem:
         raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
+
+
+def model_and_source(words: list[str]) -> tuple[Path, str]:
+    """The model's path and the source, from what stands before the options' values: `[MODEL] SOURCE`.
+
+    Raises:
+        SegError: for another number of words, a model that is not there, or a model without a source.
+    """
+    from seg.shipped import resolve_model, shipped_names
+
+    if len(words) > 2:
+        raise SegError(
+            f"expected [MODEL] SOURCE, got {len(words)} words ({' '.join(words[:3])}...); "
+            'quote a pattern of files: "frames/*.jpg"'
+        )
+    source = words[-1]
+    if len(words) == 1 and not Path(source).is_dir() and (source.endswith(".onnx") or source in shipped_names()):
+        raise SegError(f"{source} is a model; name what to run it on after it: seg infer {source} drive.mp4")
+    return resolve_model(words[0] if len(words) == 2 else None), source
 
 
 def make_sinks(

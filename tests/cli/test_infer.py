@@ -8,6 +8,7 @@ from media import picture, read_video, write_video
 from onnx_models import expected_classes, save_bands
 from PIL import Image
 
+from seg import shipped
 from seg.cli import main
 
 
@@ -73,6 +74,65 @@ def test_default_overlay_beside_an_image_and_a_folder(seg, model, tmp_path):
     (tmp_path / "frames" / "1.overlay.png").unlink()
     assert seg("infer", model, tmp_path / "frames", "--fps", 10)[0] == 0
     assert read_video(tmp_path / "frames.overlay.mp4")[0] == [0, 100, 200]
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """The package's folder, with a network for frames of its own size under each name."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    save_bands(folder / "drive.onnx")
+    save_bands(folder / "camvid11.onnx", profile="argmax")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    return folder
+
+
+def test_without_a_model_the_shipped_drive_runs(seg, models, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    code, out, err = seg("infer", video, "--mask-video", tmp_path / "named-none.mkv")
+    assert (code, err) == (0, "")
+    assert "2 frames in" in out
+    assert seg("infer", models / "drive.onnx", video, "--mask-video", tmp_path / "named.mkv")[0] == 0
+    masks = [read_video(tmp_path / f"{name}.mkv", "gray")[1] for name in ("named-none", "named")]
+    np.testing.assert_array_equal(*masks)
+
+
+def test_a_shipped_network_by_name(seg, models, tmp_path):
+    Image.fromarray(picture(1)).save(tmp_path / "1.png")
+    assert seg("infer", "camvid11", tmp_path / "1.png", "--masks", tmp_path / "masks")[0] == 0
+    with Image.open(tmp_path / "masks" / "1.png") as mask:
+        np.testing.assert_array_equal(np.array(mask), expected_classes(picture(1)))
+
+
+def test_a_shipped_network_is_never_replaced(seg, models, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    before = digest(models / "drive.onnx")
+    code, _, err = seg("infer", video, "--stats", models / "drive.onnx", "--overwrite")
+    assert code == 2
+    assert "is an input" in err
+    assert digest(models / "drive.onnx") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["camvid", "drive.mp4"],
+            "camvid: no such file, and no shipped network of that name; did you mean 'camvid11'?",
+        ),
+        (["drive"], "drive is a model; name what to run it on after it: seg infer drive drive.mp4"),
+        (["my.onnx"], "my.onnx is a model; name what to run it on after it: seg infer my.onnx drive.mp4"),
+        (["a.png", "b.png", "c.png", "d.png"], "expected [MODEL] SOURCE, got 4 words (a.png b.png c.png...); quote"),
+        (["none.mp4"], "none.mp4: no such file or folder; expected a video, an image"),
+        (["drive", "none.mp4"], "none.mp4: no such file or folder; expected a video, an image"),
+    ],
+)
+def test_words_that_are_no_model_and_source(seg, models, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = seg("infer", *words)
+    assert code == 2
+    assert err.startswith(f"seg: {message}")
+    assert err.count("\n") == 1
 
 
 def test_masks_of_images_take_their_names(seg, model, tmp_path):

@@ -6,6 +6,7 @@ from media import picture
 from onnx_models import expected_classes, save_bands
 
 from infer import Segmenter, open_source
+from seg import shipped
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
@@ -88,3 +89,13 @@ def test_answers_do_not_share_memory(tmp_path):
     before = first.classes.copy()
     segmenter(255 - picture(0))
     np.testing.assert_array_equal(first.classes, before)
+
+
+def test_shipped_networks_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    save_bands(tmp_path / "drive.onnx", size=(48, 64))
+    save_bands(tmp_path / "camvid11.onnx", size=(24, 32))
+    assert Segmenter(threads=1).spec.size.height == 48
+    assert Segmenter("camvid11", threads=1).spec.size.height == 24
+    with pytest.raises(SegError, match="no shipped network of that name; did you mean 'camvid11'"):
+        Segmenter("camvid")
