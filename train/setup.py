@@ -77,7 +77,7 @@ def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.de
     """
     ontology = load_ontology(config.ontology)
     space = label_space(config.data, ontology)
-    train = open_data(config.data.train, ontology, space)
+    train = open_data(config.data.train, ontology, space, config.data.cache)
     val = open_data(config.data.val, ontology, space)
     weighted = any(source.weight is not None for source in config.data.train)
     plan = BatchPlan(

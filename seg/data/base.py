@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from seg.classes import IGNORE
+from seg.data.cache import DecodedCache
 from seg.data.images import read_color_label, read_label, read_rgb
 from seg.errors import SegError
 from seg.labels import LabelSet, LabelSpace
@@ -19,7 +21,10 @@ from seg.labels import LabelSet, LabelSpace
 
 @dataclass(frozen=True)
 class Sample:
-    """A frame (uint8 RGB, H W 3) with its label map (uint8, H W: label values of a `LabelSpace`, 255 for ignore)."""
+    """A frame (uint8 RGB, H W 3) with its label map (uint8, H W: label values of a `LabelSpace`, 255 for ignore).
+
+    Either may be a read-only view of a cache's file.
+    """
 
     frame_HWC: npt.NDArray[np.uint8]
     label_HW: npt.NDArray[np.uint8]
@@ -127,15 +132,26 @@ class FileReader(Reader):
 
 
 class LabelledData:
-    """Several readers as one sequence of samples, in one label space; plain enough to send to worker processes."""
+    """Several readers as one sequence of samples, in one label space; plain enough to send to worker processes.
 
-    def __init__(self, readers: Sequence[Reader], space: LabelSpace, weights: Sequence[float | None]) -> None:
+    With a `cache`, `sample` decodes files once; made frames, which have no files, are made each time.
+    """
+
+    def __init__(
+        self,
+        readers: Sequence[Reader],
+        space: LabelSpace,
+        weights: Sequence[float | None],
+        cache: DecodedCache | None = None,
+    ) -> None:
         assert len(readers) == len(weights)
         self.readers = tuple(readers)
         self.space = space
         self._weights = tuple(weights)
         self._ends = list(accumulate(len(reader) for reader in self.readers))
         self._encoders = [space.encoder(reader.label_set) for reader in self.readers]
+        self._cache = cache
+        self._label_kinds = [_label_kind(reader.label_set, space) for reader in self.readers]
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -187,9 +203,20 @@ class LabelledData:
             SegError: for a file that cannot be read, a label of another size than its frame, or a raw label that
                 nobody mapped.
         """
+        part, inner = self._at(index)
+        reader = self.readers[part]
+        files = reader.files(inner)
+        if self._cache is None or not files:
+            frame, label = self._decode(index)
+        else:
+            entries = self._cache.entry(files[:1], "frame"), self._cache.entry(files[1:], self._label_kinds[part])
+            frame, label = self._cache.fetch(entries, lambda: self._decode(index))
+        return Sample(frame, label, reader.name(inner), reader.dataset)
+
+    def _decode(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         reader, inner = self.locate(index)
         frame, raw = reader.read(inner)
-        return Sample(frame, self.encode(index, raw), reader.name(inner), reader.dataset)
+        return frame, self.encode(index, raw)
 
     def encode(self, index: int, raw: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """The label map of item `index` from its raw labels. SegError for a raw label that nobody mapped."""
@@ -212,3 +239,9 @@ class LabelledData:
         ]
         weights = np.concatenate(per_item)
         return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def _label_kind(label_set: LabelSet, space: LabelSpace) -> str:
+    """What label maps of `label_set` in `space` say, as text: equal for equal maps, whatever run makes them."""
+    values = {raw: space.sets.index(members) if members else IGNORE for raw, members in label_set.members.items()}
+    return f"label {label_set.encoding} {sorted(values.items())}"

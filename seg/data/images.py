@@ -25,7 +25,8 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
         if picture.mode.startswith("I"):  # 16-bit grey; Pillow itself keeps the upper 8 bits of 16-bit colour
             grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
-        return np.array(picture.convert("RGB"))
+        # `convert` would copy a picture that is RGB already
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_label(path: Path) -> npt.NDArray[np.integer]:

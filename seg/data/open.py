@@ -8,6 +8,7 @@ from typing import Any
 from seg.classes import Ontology
 from seg.config import AnyData, DataConfig
 from seg.data.base import LabelledData, Reader
+from seg.data.cache import DecodedCache
 from seg.data.folder import FolderReader
 from seg.data.published import (
     Bdd100kReader,
@@ -20,6 +21,7 @@ from seg.data.published import (
 from seg.data.rendered import SyntheticReader
 from seg.errors import SegError
 from seg.labels import LabelSpace
+from seg.paths import expand
 
 READERS: dict[str, Callable[[Any, Ontology], Reader]] = {
     "cityscapes": CityscapesReader,
@@ -43,12 +45,20 @@ def open_readers(sources: Sequence[AnyData], ontology: Ontology) -> list[Reader]
     return [READERS[source.kind](source, ontology) for source in sources]
 
 
-def open_data(sources: Sequence[AnyData], ontology: Ontology, space: LabelSpace | None = None) -> LabelledData:
+def open_data(
+    sources: Sequence[AnyData], ontology: Ontology, space: LabelSpace | None = None, cache: str | None = None
+) -> LabelledData:
     """The sources as one sequence of samples, with labels in `space` (None: the space of these sources).
 
+    Args:
+        sources: of a config.
+        ontology: the classes to map labels onto.
+        space: the meaning of label values.
+        cache: the folder of `DataConfig.cache`.
+
     Raises:
-        SegError: if a folder, split or label set is missing or holds nothing, or if a frame has no label. A label
-            without a frame harms nothing; `seg data check` lists it.
+        SegError: if a folder, split or label set is missing or holds nothing, if a frame has no label, or if the cache's
+            folder cannot be written. A label without a frame harms nothing; `seg data check` lists it.
     """
     readers = open_readers(sources, ontology)
     for reader in readers:
@@ -60,7 +70,8 @@ def open_data(sources: Sequence[AnyData], ontology: Ontology, space: LabelSpace 
             )
     if space is None:
         space = LabelSpace(ontology, [reader.label_set for reader in readers])
-    return LabelledData(readers, space, [source.weight for source in sources])
+    kept = DecodedCache(expand(cache)) if cache is not None else None
+    return LabelledData(readers, space, [source.weight for source in sources], kept)
 
 
 def label_space(config: DataConfig, ontology: Ontology) -> LabelSpace:

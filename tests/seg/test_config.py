@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seg.config import FolderData, PublishedData, RunConfig, dump_yaml, load_run_config
+from seg.config import FolderData, PublishedData, RunConfig, SyntheticData, dump_yaml, load_run_config
 from seg.errors import SegError
 from seg.paths import expand
 
@@ -131,3 +131,34 @@ def test_paths_name_a_variable_that_is_not_set(monkeypatch: pytest.MonkeyPatch) 
     assert expand("${NO_SUCH_PLACE:-/tmp}/camvid") == Path("/tmp/camvid")
     monkeypatch.setenv("NO_SUCH_PLACE", "/here")
     assert expand("${NO_SUCH_PLACE}/camvid") == Path("/here/camvid")
+
+
+def test_a_base_gives_what_a_file_leaves_out(tmp_path):
+    (tmp_path / "whole.yaml").write_text(
+        "data:\n  train: [{kind: synthetic, count: 8}]\n  val: [{kind: synthetic, count: 2}]\n"
+        "augment: {crop: [32, 64], flip: 0.25}\nepochs: 3\n"
+    )
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "middle.yaml").write_text("base: ../whole.yaml\naugment: {rotate: 7.0}\nepochs: 5\n")
+    own = tmp_path / "own.yaml"
+    own.write_text("base: sub/middle.yaml\ndata: {train: [{kind: synthetic, count: 4, seed: 1}]}\n")
+    config = load_run_config(own, ["epochs=9"])
+    assert (config.epochs, config.augment.flip, config.augment.rotate) == (9, 0.25, 7.0)
+    (source,) = config.data.train
+    assert isinstance(source, SyntheticData) and (source.count, source.seed) == (4, 1)
+    assert config.data.val[0] == SyntheticData(kind="synthetic", count=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("base: own.yaml\n", "leads back to itself"),
+        ("base: missing.yaml\n", "missing.yaml: no such file"),
+        ("base: 3\n", "expected the path of a YAML file"),
+    ],
+)
+def test_a_base_that_cannot_be_read_is_named(tmp_path, text, told):
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    with pytest.raises(SegError, match=told):
+        load_run_config(own)

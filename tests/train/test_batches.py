@@ -19,8 +19,8 @@ def config(tmp_path):
     return load_run_config(runs.write_config(tmp_path / "tiny.yaml", data=data))
 
 
-def batches(config, workers):
-    data = open_data(config.data.train, load_ontology("drive"))
+def batches(config, workers, cache=None):
+    data = open_data(config.data.train, load_ontology("drive"), cache=cache)
     planned = PlannedBatches(BatchPlan(len(data), 6, 2, seed=0), 0, 3, 0, 1)
     return training_batches(data, config.augment, planned, workers)
 
@@ -33,6 +33,15 @@ def test_workers_change_nothing(config):
         assert torch.equal(one.labels_BHW, other.labels_BHW)
         assert one.indices == other.indices
         assert one.rgb_B3HW.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_cache_that_workers_fill_changes_nothing(config, tmp_path):
+    plain = list(batches(config, 0))
+    for workers in (2, 2, 0):  # filled by both at once, then read
+        for one, other in zip(plain, batches(config, workers, str(tmp_path / "cache")), strict=True):
+            assert torch.equal(one.rgb_B3HW, other.rgb_B3HW)
+            assert torch.equal(one.labels_BHW, other.labels_BHW)
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 12
 
 
 @pytest.mark.parametrize("workers", [0, 1])
