@@ -32,7 +32,7 @@ test: lint
 # the networks inside the package: trained where $(RUNS) does not hold the whole run yet, exported, measured, described
 models: model-camvid11 model-drive
 
-model-camvid11: RUN := camvid
+model-camvid11: RUN := camvid-quick
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
