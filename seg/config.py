@@ -164,7 +164,7 @@ class OptimizerConfig(Strict):
     """AdamW or Muon, and its schedule; gradients are clipped to a global norm of `clip`.
 
     Muon (Jordan et al., 2024) takes steps of equal size in every direction of a filter bank, scaled to the size of
-    AdamW's; what is no matrix (biases, norms) is left to AdamW.
+    AdamW's; what is no matrix (biases, norms), or a very thin one, is left to AdamW.
     """
 
     kind: Literal["adamw", "muon"] = "adamw"

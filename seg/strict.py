@@ -92,7 +92,10 @@ def _dotted(data: object, location: tuple[str | int, ...]) -> str:
     parts: list[str] = []
     node: Any = data
     for depth, part in enumerate(location):
-        inside = part in node if isinstance(node, dict) else isinstance(part, int)
+        if isinstance(node, dict):
+            inside = part in node
+        else:  # a tuple may be too short for the place that misses
+            inside = isinstance(part, int) and isinstance(node, list | tuple) and part < len(node)
         if not inside and depth < len(location) - 1:
             continue
         parts.append(str(part))

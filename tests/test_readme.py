@@ -87,7 +87,7 @@ def test_the_library_example_runs(folder, capsys):
     exec(compile(first, "README.md", "exec"), names)
     assert "Segmenter" in first
     assert names["painted"].shape == (30, 50, 3)
-    assert capsys.readouterr().out.count("% vehicle") == 3
+    assert capsys.readouterr().out.count("% car") == 3
     for block in others:
         exec(compile(block, "README.md", "exec"), {})
     assert "background" in capsys.readouterr().out

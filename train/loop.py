@@ -24,6 +24,7 @@ from seg.model.network import Output
 from train.batches import Batch, training_batches
 from train.distributed import join, leave
 from train.evaluate import evaluate, network_predictor, predictions
+from train.mix import mix_classes
 from train.monitor import Monitor
 from train.plan import PlannedBatches
 from train.run import RunDirectory
@@ -138,11 +139,12 @@ def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: B
         SegError: naming the batch's files, if the loss or a gradient is not finite; the weights are then unchanged.
     """
     config, state, world = parts.config, parts.state, parts.world
-    # dropout depends on the step alone, not on what ran before a resume
+    # dropout and mixing depend on the step alone, not on what ran before a resume
     torch.manual_seed((config.seed * 1_000_003 + state.progress.step) * world.size + world.rank)
     state.network.train()
     rgb_B3HW = batch.rgb_B3HW.to(parts.device, non_blocking=True)
     labels_BHW = batch.labels_BHW.to(parts.device, non_blocking=True)
+    rgb_B3HW, labels_BHW = mix_classes(rgb_B3HW, labels_BHW, config.augment.mix)
     total_weight = world.sum(parts.loss.total_weight(labels_BHW))
     chunks = list(zip(rgb_B3HW.chunk(config.accumulate), labels_BHW.chunk(config.accumulate), strict=True))
     losses = []
@@ -153,6 +155,7 @@ def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: B
             with autocast(config, parts.device):
                 output = network(rgb)
             loss = parts.loss(output.logits_BCHW, labels, total_weight)
+            loss = loss + parts.loss.auxiliary(output.auxiliary, labels, total_weight)
             if output.reconstruction_B3HW is not None:
                 error = (output.reconstruction_B3HW.float() - rgb.float()) / 255.0
                 share = len(rgb) / (len(rgb_B3HW) * world.size)

@@ -7,7 +7,8 @@ cross-entropy exactly for a set of one, zero for the full set. It is the margina
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -144,11 +145,31 @@ class SegmentationLoss(nn.Module):
         total_weight = total_weight.clamp_min(1e-6)
         loss = (loss_BHW * weight_BHW).sum() / total_weight
         share = weight_BHW.sum() / total_weight
+        step = self.config.region_step
+        logits_BCHW, labels_BHW = logits_BCHW[..., ::step, ::step], labels_BHW[..., ::step, ::step]
         if self.config.dice:
             loss = loss + self.config.dice * share * dice_loss(logits_BCHW, labels_BHW, self.member_SC, self.sum_all)
         if self.config.lovasz:
             loss = loss + self.config.lovasz * share * lovasz_loss(logits_BCHW, labels_BHW, self.member_SC)
         return loss
+
+    def auxiliary(self, logits: Sequence[Tensor], labels_BHW: Tensor, total_weight: Tensor) -> Tensor:
+        """The weighted cross-entropy of coarser logits (B, C, h, w), each with the labels at its own size.
+
+        That is the label at each coarse pixel's middle, and ignore where the network has padded the frame. It is scaled
+        as if each coarse pixel stood for those of the frame that it covers, so parts add up here too.
+        """
+        loss = total_weight.new_zeros(())
+        for logits_BCHW in logits:
+            height, width = logits_BCHW.shape[-2:]
+            # the padded frame's size by a power of two
+            stride = 2 ** math.ceil(math.log2(max(labels_BHW.shape[1] / height, labels_BHW.shape[2] / width)))
+            coarse_BHW = labels_BHW[:, stride // 2 :: stride, stride // 2 :: stride].long()
+            missing = (0, width - coarse_BHW.shape[2], 0, height - coarse_BHW.shape[1])
+            coarse_BHW = F.pad(coarse_BHW, missing, value=IGNORE)
+            loss_BHW = set_cross_entropy(logits_BCHW, coarse_BHW, self.member_SC) * self.weight_S[coarse_BHW]
+            loss = loss + stride**2 * loss_BHW.sum()
+        return self.config.auxiliary * loss / total_weight.clamp_min(1e-6)
 
 
 def value_weights(pixels_S: Tensor, space: LabelSpace, power: float) -> Tensor:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from timm.optim.muon import Muon
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from seg.config import OptimizerConfig
 from seg.errors import SegError
@@ -38,7 +39,7 @@ class State:
     def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
         self.network = network
         self.average = MovingAverage(network, config.ema)
-        self.optimizer = AdamW(_groups(network, config.weight_decay), lr=config.lr, fused=True)
+        self.optimizer = _optimizer(network, config)
         self.progress = Progress()
 
     def save(self, folder: Path, meta: CheckpointMeta) -> None:
@@ -76,14 +77,23 @@ class State:
     def _optimizer_tensors(self) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                yield f"{key}/{name}", value
+                yield f"{key}/{name}", torch.as_tensor(value)  # Muon keeps a flag among its moments
 
 
-def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+def _beside(parameter: Tensor, value: Tensor) -> Tensor | bool:
     """A moment on its parameter's device and in its memory layout: the fused AdamW pairs them by place in memory."""
+    if value.dtype == torch.bool:
+        return bool(value)
     if value.shape != parameter.shape:  # the count of steps
         return value.to(parameter.device)
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
+def _optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
+    groups = _groups(network, config.weight_decay)
+    if config.kind == "muon":
+        return Muon(groups, lr=config.lr, nesterov=True)
+    return AdamW(groups, lr=config.lr, fused=True)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:

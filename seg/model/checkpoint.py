@@ -157,6 +157,8 @@ def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: s
 def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path) -> None:
     """Take over the weights of another run (`init` of a config).
 
+    Auxiliary classifiers are of training alone: those that only one of the two networks has stay fresh, or behind.
+
     Raises:
         SegError: if it was trained for other classes, or has another shape.
     """
@@ -167,4 +169,7 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
             f"{path}: was trained for the classes of {meta.ontology.name!r} ({', '.join(meta.ontology.names)}), "
             f"this run is for {ontology.name!r} ({', '.join(ontology.names)}); give a run of the same ontology"
         )
-    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
+    fresh = {name: value for name, value in network.state_dict().items() if name.startswith("auxiliary.")}
+    tensors = load_tensors(folder / WEIGHTS)
+    taken = {name: value for name, value in tensors.items() if name in fresh or not name.startswith("auxiliary.")}
+    load_weights(network, fresh | taken, str(folder))

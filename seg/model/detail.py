@@ -31,7 +31,8 @@ class DetailDecoder(nn.Module):
         if len(widths) != len(stages) - 1:
             raise TypeError(f"channels: expected {len(stages) - 1} widths, got {len(widths)}")
         answer, *widths = widths
-        self.stem = _convolution(4 * stages[0], widths[0], 3)
+        # a 6x6 convolution at stride 2 is space to depth and a 3x3 one after it, without the rearranging
+        self.stem = _convolution(stages[0], widths[0], 6, stride=2)
         self.laterals = nn.ModuleList(
             _convolution(stage, width, 1) for stage, width in zip(stages[1:-1], widths, strict=True)
         )
@@ -48,12 +49,14 @@ class DetailDecoder(nn.Module):
             raised_BCHW = F.interpolate(self.raises[level](x_BCHW), size=stage_BCHW.shape[-2:], mode="nearest")
             sum_BCHW = raised_BCHW + self.laterals[level](stage_BCHW)
             if level == 0:
-                sum_BCHW = sum_BCHW + self.stem(F.pixel_unshuffle(features[0], 2))
+                sum_BCHW = sum_BCHW + self.stem(features[0])
             x_BCHW = self.joins[level](sum_BCHW)
         return F.pixel_shuffle(self.last(x_BCHW), 2)
 
 
-def _convolution(inputs: int, outputs: int, size: int) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, size, stride=stride, padding=(size - 1) // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from seg.errors import SegError
+from seg.model.dilated import DilatedEncoder, DilatedOptions
 from seg.paths import expand
-from seg.strict import nearest
+from seg.strict import nearest, parse
 
 
 def build_encoder(
@@ -22,15 +23,17 @@ def build_encoder(
     """An encoder with `out_channels` (one a stage, stage 0 the frame itself) and `output_stride`.
 
     Args:
-        name: an encoder of segmentation-models-pytorch, or `tu-NAME` for one of timm's.
+        name: an encoder of segmentation-models-pytorch, `tu-NAME` for one of timm's, or `dilated` for ours.
         depth: number of stages, 3 to 5, each half the size of the one before.
         output_stride: 32, or 16 to dilate the last stage instead of shrinking it.
         weights: None for random ones, `imagenet` (fetched by the library from its hub), or a .safetensors file.
-        options: passed on to timm for `tu-` encoders.
+        options: passed on to timm for `tu-` encoders, those of `DilatedOptions` for `dilated`.
 
     Raises:
         SegError: for an unknown encoder, weights that cannot be fetched, or a file that does not fit.
     """
+    if name == "dilated":
+        return _build_dilated(depth, weights, options)
     from_hub = None if weights is None or weights.endswith(".safetensors") else weights
     if from_hub not in (None, "imagenet"):
         raise SegError(f"encoder_weights {weights!r}: expected null, 'imagenet' or a path to a .safetensors file")
@@ -47,6 +50,17 @@ def build_encoder(
     dropped = _drop_unused(encoder)
     if weights is not None and from_hub is None:
         _load_local(encoder, expand(weights), dropped)
+    return encoder
+
+
+def _build_dilated(depth: int, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    if depth != 4:
+        raise SegError(f"encoder 'dilated' has 4 stages; set encoder_options.depth: 4, not {depth}")
+    encoder = DilatedEncoder(parse(DilatedOptions, options, "encoder_options of 'dilated'"))
+    if weights is not None:
+        if not weights.endswith(".safetensors"):
+            raise SegError(f"encoder_weights {weights!r}: 'dilated' takes null or a path to a .safetensors file")
+        _load_local(encoder, expand(weights), [])
     return encoder
 
 

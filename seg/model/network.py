@@ -28,12 +28,14 @@ class Output(NamedTuple):
     """What the network answers.
 
     `logits_BCHW` float, at the frame's size; `code_BKHW` float, at 1/stride; `reconstruction_B3HW` float RGB 0..255 at
-    the frame's size, None where the network has no reconstruction decoder.
+    the frame's size, None where the network has no reconstruction decoder. `auxiliary`, in training mode and where the
+    network has such classifiers: logits (B, C, H, W) at the size of each of the last two stages of the padded frame.
     """
 
     logits_BCHW: Tensor
     code_BKHW: Tensor
     reconstruction_B3HW: Tensor | None
+    auxiliary: tuple[Tensor, ...] = ()
 
 
 class SegmentationAutoencoder(nn.Module):
@@ -55,7 +57,7 @@ class SegmentationAutoencoder(nn.Module):
     def __init__(self, num_classes: int, config: ModelConfig) -> None:
         super().__init__()
         options = dict(config.encoder_options)
-        depth = options.pop("depth", 5)
+        depth = options.pop("depth", 4 if config.encoder == "dilated" else 5)
         if not isinstance(depth, int) or not 3 <= depth <= 5:
             raise SegError(f"encoder_options.depth: expected 3 to 5 stages, got {depth!r}")
         code_stride = min(ENCODER_STRIDE.get(config.decoder, 2**depth), 2**depth)
@@ -81,6 +83,8 @@ class SegmentationAutoencoder(nn.Module):
         self.reconstruction = (
             ReconstructionDecoder(config.code_channels, code_stride) if config.reconstruction else None
         )
+        supervised = self.stage_channels[-2:] if config.auxiliary else ()
+        self.auxiliary = nn.ModuleList(nn.Conv2d(width, num_classes, 1) for width in supervised)
         self.register_buffer("mean_1311", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std_1311", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
@@ -100,7 +104,11 @@ class SegmentationAutoencoder(nn.Module):
         reconstruction_B3HW = None
         if self.reconstruction is not None:
             reconstruction_B3HW = self.reconstruction(code_BKHW)[..., :height, :width]
-        return Output(logits_BCHW[..., :height, :width], code_BKHW, reconstruction_B3HW)
+        if padded != (height, width):  # a crop that keeps everything would still cost the gradient a copy
+            logits_BCHW = logits_BCHW[..., :height, :width]
+        heads = self.auxiliary if self.training else ()
+        auxiliary = tuple(head(stage_BCHW) for head, stage_BCHW in zip(heads, features[-2:], strict=False))
+        return Output(logits_BCHW, code_BKHW, reconstruction_B3HW, auxiliary)
 
     def features(self, rgb_B3HW: Tensor) -> list[Tensor]:
         """The maps of every stage, from the normalised frame to the code; sides padded up to the stride."""

@@ -19,7 +19,8 @@ from seg.config import RunConfig
 from seg.data.open import open_data
 from seg.errors import SegError
 from seg.files import sha256
-from seg.model.checkpoint import load_meta, load_network
+from seg.model import build_network
+from seg.model.checkpoint import CheckpointMeta, load_meta, load_network, save_checkpoint
 from seg.spec import ModelSpec
 
 HEIGHT, WIDTH = 60, 92
@@ -183,6 +184,36 @@ def test_another_size(run, frames, tmp_path):
     assert session(tmp_path / "model.onnx").get_inputs()[0].shape == [1, 33, 50, 3]
     assert (spec.size.height, spec.size.width, spec.name, spec.licence) == (33, 50, "small", "MIT")
     assert spec.metrics is None  # the run's figures are of another size
+
+
+def test_what_only_training_needs_is_left_out(frames, tmp_path):
+    """Auxiliary classifiers and drop path; their stages are 12 and 20 channels wide, which no other filter is."""
+    model = {
+        "encoder": "dilated",
+        "encoder_options": {"channels": [8, 8, 12, 16], "dilations": [1, 2], "drop_path": 0.9},
+        "decoder": "detail",
+        "decoder_options": {"channels": [8, 8, 8, 8]},
+        "code_channels": 20,
+        "auxiliary": True,
+    }
+    config = RunConfig.model_validate(runs.config(model=model))
+    torch.manual_seed(0)
+    network = build_network(5, config.model)
+    ontology, size = load_ontology("drive"), (HEIGHT, WIDTH)
+    empty = {"data": (), "data_hash": "", "config_hash": "", "versions": {}}
+    meta = CheckpointMeta(run="tiny", ontology=ontology, config=config, steps=0, size=size, **empty)
+    save_checkpoint(tmp_path / "best", meta, {"weights": dict(network.state_dict())})
+    _, parity = export_run(tmp_path / "best", tmp_path / "model.onnx", frames)
+    assert parity.differing_without_tie == 0
+
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    stored = {tuple(tensor.dims) for tensor in graph.initializer}
+    heads = {tuple(head.weight.shape) for head in network.auxiliary}
+    assert heads == {(5, 12, 1, 1), (5, 20, 1, 1)}
+    assert tuple(network.head.weight.shape) in stored
+    assert not heads & stored
+    assert not any("auxiliary" in tensor.name for tensor in graph.initializer)
+    assert not {node.op_type for node in graph.node} & {"Dropout", "Bernoulli", "RandomUniform", "RandomUniformLike"}
 
 
 class WrongClasses(FrameGraph):

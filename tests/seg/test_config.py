@@ -145,7 +145,7 @@ def test_a_base_gives_what_a_file_leaves_out(tmp_path):
     config = load_run_config(own, ["epochs=9"])
     assert (config.epochs, config.augment.flip, config.augment.rotate) == (9, 0.25, 7.0)
     (source,) = config.data.train
-    assert isinstance(source, SyntheticData) and (source.count, source.seed) == (4, 1)
+    assert source == SyntheticData(kind="synthetic", count=4, seed=1)
     assert config.data.val[0] == SyntheticData(kind="synthetic", count=2)
 
 
@@ -162,3 +162,11 @@ def test_a_base_that_cannot_be_read_is_named(tmp_path, text, told):
     own.write_text(text)
     with pytest.raises(SegError, match=told):
         load_run_config(own)
+
+
+@pytest.mark.parametrize("override", ["augment.crop=[48]", "val_size=[60]", "augment.crop=48"])
+def test_a_size_of_one_number_is_named(tmp_path, override):
+    path = tmp_path / "run.yaml"
+    path.write_text(TEXT)
+    with pytest.raises(SegError, match=override.partition("=")[0]):
+        load_run_config(path, [override])

@@ -56,7 +56,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path):
     np.testing.assert_allclose(two_curve, one_curve, rtol=1e-3)
     a, b = (torch.cat([value.float().flatten() for value in weights_of(tmp_path / name)]) for name in ("one", "two"))
     assert (a - b).norm() < 0.01 * a.norm()
-    a, b = (torch.cat(first_moments(tmp_path / name)) for name in ("one", "two"))
+    a, b = (torch.cat(moments(tmp_path / name, "exp_avg/")) for name in ("one", "two"))
     assert (a - b).norm() < 0.1 * a.norm()
     # the validation's frames are shared out, and each is counted once
     reports = [load_network(tmp_path / name)[1].report for name in ("one", "two")]
@@ -64,13 +64,31 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path):
     assert ended.stderr.count("epoch 1/1") == 1  # one of them speaks
 
 
+def test_two_processes_are_one_with_muon_and_auxiliary_classifiers_too(tmp_path):
+    recipe = BOTH | {
+        "optimizer": {"kind": "muon", "lr": 0.002, "clip": 1e6},
+        "model__auxiliary": True,
+        "loss": {"dice": 1.0, "region_step": 2},
+    }
+    one = runs.write_config(tmp_path / "one.yaml", **recipe, batch_size=2)
+    two = runs.write_config(tmp_path / "two.yaml", **recipe, batch_size=1)
+    assert runs.seg(tmp_path, "train", one, "-o", tmp_path / "one").code == 0
+    assert [ended.code for ended in pair(tmp_path, "train", two, "-o", tmp_path / "two")] == [0, 0]
+    one_curve, two_curve = loss_curve(tmp_path / "one"), loss_curve(tmp_path / "two")
+    np.testing.assert_allclose(two_curve[0], one_curve[0], rtol=1e-5)
+    np.testing.assert_allclose(two_curve, one_curve, rtol=1e-3)
+    for kept in ("momentum_buffer/", "exp_avg/"):
+        a, b = (torch.cat(moments(tmp_path / name, kept)) for name in ("one", "two"))
+        assert (a - b).norm() < 0.1 * a.norm()
+
+
 def weights_of(run):
     return load_network(run, "last")[0].state_dict().values()
 
 
-def first_moments(run):
+def moments(run, kept):
     tensors = load_tensors(run / "checkpoints" / "last" / "optimizer.safetensors")
-    return [value.flatten() for name, value in tensors.items() if name.startswith("exp_avg/")]
+    return [value.flatten() for name, value in tensors.items() if name.startswith(kept)]
 
 
 def pair(folder, *arguments, hook=None, given=((), ())):

@@ -215,3 +215,80 @@ def test_a_larger_set_weighs_what_its_members_do_over_pixels():
     by_name = dict(zip(pixels, weights.tolist(), strict=True))
     assert by_name["road"] < by_name["road|lane"] < 1.3 * by_name["road"]
     assert by_name["lane"] > 5 * by_name["road"]
+
+
+def test_region_losses_look_at_every_step_th_row_and_column():
+    logits, labels = logits_of(0, 5, size=(2, 9, 14)), labels_of(0, len(SPACE.sets), (2, 9, 14))
+    weight = torch.rand(len(SPACE.sets)) + 0.1
+    plain, whole, coarse = (
+        SegmentationLoss(LossConfig(**options), SPACE, weight)
+        for options in ({}, {"dice": 1.0, "lovasz": 1.0}, {"dice": 1.0, "lovasz": 1.0, "region_step": 3})
+    )
+    total = plain.total_weight(labels)
+    assert torch.equal(coarse.total_weight(labels), total)
+    regions = coarse(logits, labels, total) - plain(logits, labels, total)
+    thinned = logits[..., ::3, ::3], labels[..., ::3, ::3]
+    expected = dice_loss(*thinned, plain.member_SC) + lovasz_loss(*thinned, plain.member_SC)
+    torch.testing.assert_close(regions, expected, rtol=1e-5, atol=1e-5)
+    assert abs(float(whole(logits, labels, total) - coarse(logits, labels, total))) > 1e-3
+
+
+def auxiliary_of(weight=None, **options):
+    return SegmentationLoss(LossConfig(**options), SPACE, torch.ones(len(SPACE.sets)) if weight is None else weight)
+
+
+@quick
+@given(seeds, st.integers(1, 4), st.sampled_from([(32, 48), (30, 41)]))
+def test_the_auxiliary_losses_of_parts_add_up(seed, parts, size):
+    """Weighed against brute force: each coarse pixel has the label in its middle, if the frame reaches that far."""
+    weight = torch.rand(len(SPACE.sets), generator=torch.Generator().manual_seed(seed)) + 0.1
+    loss = auxiliary_of(weight, auxiliary=0.3)
+    labels = labels_of(seed, len(SPACE.sets), (4, *size))
+    logits = [logits_of(seed + stride, 5, size=(4, 32 // stride, 48 // stride)) for stride in (8, 16)]
+    total = loss.total_weight(labels)
+    whole = loss.auxiliary(logits, labels, total)
+    pieces = zip(logits[0].chunk(parts), logits[1].chunk(parts), labels.chunk(parts), strict=True)
+    added = sum(loss.auxiliary((a, b), part, total) for a, b, part in pieces)
+    torch.testing.assert_close(added, whole, rtol=1e-5, atol=1e-6)
+
+    expected = 0.0
+    for stride, stage in zip((8, 16), logits, strict=True):
+        probability = stage.double().softmax(1)
+        for b, y, x in np.ndindex(4, 32 // stride, 48 // stride):
+            row, column = stride * y + stride // 2, stride * x + stride // 2
+            value = int(labels[b, row, column]) if row < size[0] and column < size[1] else 255
+            if value != 255:
+                chosen = probability[b, SPACE.member_SC[value], y, x].sum()
+                expected -= stride**2 * float(weight[value] * torch.log(chosen))
+    assert float(whole) == pytest.approx(0.3 * expected / float(total), rel=1e-4)
+
+
+def test_a_perfect_auxiliary_classifier_costs_nothing_where_the_frame_is_padded():
+    """A frame of 30x41 in a network of stride 16: the classifier of each stage sees where its labels are."""
+    loss = auxiliary_of()
+    rows, columns = np.indices((30, 41))
+    labels = torch.from_numpy(((rows // 8 + columns // 8) % 5).astype(np.uint8))[None]
+    block_rows, block_columns = np.indices((4, 6))
+    right = torch.from_numpy((block_rows + block_columns) % 5)[None]
+    logits = 50.0 * F.one_hot(right, 5).movedim(-1, 1).float()
+    assert float(loss.auxiliary([logits], labels, loss.total_weight(labels))) < 1e-6
+    assert float(loss.auxiliary([logits.roll(1, 1)], labels, loss.total_weight(labels))) > 1
+
+
+def test_auxiliary_losses_respect_ignore():
+    loss = auxiliary_of()
+    labels = labels_of(0, 5, (2, 32, 48), ignored=0.5)
+    logits = logits_of(1, 5, size=(2, 4, 6)).requires_grad_()
+    loss.auxiliary([logits], labels, loss.total_weight(labels)).backward()
+    ignored = labels[:, 4::8, 4::8] == 255
+    touched = logits.grad.abs().sum(1) > 0
+    assert ignored.any()
+    assert torch.equal(touched, ~ignored)
+    nothing = torch.full_like(labels, 255)
+    assert loss.auxiliary([logits], nothing, loss.total_weight(nothing)) == 0
+
+
+def test_a_network_without_auxiliary_classifiers_costs_nothing_more():
+    loss = auxiliary_of()
+    labels = labels_of(0, 5)
+    assert loss.auxiliary((), labels, loss.total_weight(labels)) == 0

@@ -181,8 +181,27 @@ def test_other_data_are_refused(whole):
 DETAIL = {"encoder": "resnet18", "encoder_options": {"depth": 3}, "decoder": "detail", "code_channels": 8}
 
 
-def test_bf16_is_exact_too(tmp_path):
-    config = runs.write_config(tmp_path / "tiny.yaml", precision="bf16", loss={"dice": 1.0}, model=DETAIL)
+RECIPES = {
+    "bf16": {"precision": "bf16", "loss": {"dice": 1.0}, "model": DETAIL},
+    # everything that draws at random in a step, or that an optimiser keeps
+    "muon": {
+        "optimizer": {"kind": "muon", "lr": 0.002},
+        "model": {
+            "encoder": "dilated",
+            "encoder_options": {"channels": [8, 8, 12, 16], "dilations": [1, 2], "drop_path": 0.5},
+            "decoder": "detail",
+            "code_channels": 8,
+            "auxiliary": True,
+        },
+        "augment": {"crop": [48, 64], "focus": 0.5, "mix": 0.8},
+        "loss": {"dice": 1.0, "region_step": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_other_recipes_are_exact_too(tmp_path, recipe):
+    config = runs.write_config(tmp_path / "tiny.yaml", **RECIPES[recipe])
     assert runs.seg(tmp_path, "train", config, "-o", tmp_path / "whole").code == 0
     kill = ("train.loop", "train_step", 6)
     killed = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", hook=runs.before_call, given=kill)

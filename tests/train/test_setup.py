@@ -1,6 +1,8 @@
 """From a config to a run's parts: devices, class weights, starting weights."""
 
+import ctypes
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import runs
 import torch
 from PIL import Image
 
+from seg.cli.train import share_cores
 from seg.config import RunConfig
 from seg.errors import SegError
 from seg.model.checkpoint import load_network
@@ -86,3 +89,44 @@ def test_init_from_another_ontology_is_refused(tmp_path, tmp_path_factory):
     run = runs.trained(tmp_path_factory)
     with pytest.raises(SegError, match=r"was trained for the classes of 'drive'.*this run is for 'camvid11'"):
         parts_of(tmp_path, init=str(run), ontology="camvid11")
+
+
+def test_a_cache_changes_no_loss_and_keeps_what_was_decoded(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    for name, cache in (("plain", None), ("cached", str(tmp_path / "decoded"))):
+        config = runs.write_config(tmp_path / "tiny.yaml", data={**data, "cache": cache})
+        ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / name)
+        assert ended.code == 0, ended.stderr
+        # the frame and label map of each training pair, all of them read again in the second epoch
+        assert len(list((tmp_path / "decoded").rglob("*.npy"))) == (12 if cache else 0)
+    assert runs.losses(tmp_path / "cached") == runs.losses(tmp_path / "plain")
+    assert "decoded" not in (tmp_path / "cached" / "config.yaml").read_text()  # it is no part of the record
+
+
+def test_freed_memory_is_kept_where_the_allocator_can_be_told(monkeypatch):
+    told = []
+
+    class Glibc:
+        def mallopt(self, what, value):
+            told.append((what, value))
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Glibc())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    share_cores()
+    assert told == [(-1, 2**31 - 1), (-4, 0)]
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"  # what the user chose
+
+
+def test_an_allocator_that_cannot_be_told_is_left_alone(monkeypatch):
+    class Other:
+        def __getattr__(self, name):
+            raise AttributeError(f"undefined symbol: {name}")
+
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Other())
+    share_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")  # as it was; and on Windows there is no library without a name
+    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("there is nothing to open"))
+    share_cores()

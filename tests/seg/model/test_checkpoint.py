@@ -28,11 +28,11 @@ from seg.model.checkpoint import (
 CONFIG = RunConfig.model_validate(runs.config())
 
 
-def meta_of(steps, ontology="drive"):
+def meta_of(steps, ontology="drive", config=CONFIG):
     return CheckpointMeta(
         run="tiny",
         ontology=load_ontology(ontology),
-        config=CONFIG,
+        config=config,
         steps=steps,
         size=(60, 92),
         data=(),
@@ -42,8 +42,8 @@ def meta_of(steps, ontology="drive"):
     )
 
 
-def network():
-    return build_network(5, CONFIG.model)
+def network(auxiliary=False):
+    return build_network(5, CONFIG.model.model_copy(update={"auxiliary": auxiliary}))
 
 
 def save(folder, steps):
@@ -223,6 +223,36 @@ def test_init_from_another_ontology_names_both(tmp_path):
     net = network()
     start_from(net, load_ontology("drive"), tmp_path / "best")
     assert torch.equal(net.head.weight, load_tensors(tmp_path / "best" / "weights.safetensors")["head.weight"])
+
+
+def test_a_network_with_auxiliary_classifiers_is_loaded(tmp_path):
+    net = network(auxiliary=True)
+    meta = meta_of(1, config=CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={"auxiliary": True})}))
+    save_checkpoint(tmp_path / "best", meta, {"weights": dict(net.state_dict())})
+    loaded, _ = load_network(tmp_path / "best")
+    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), rtol=0, atol=0)
+    assert loaded(torch.zeros(1, 3, 32, 32)).auxiliary == ()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+def test_init_leaves_auxiliary_classifiers_behind_or_fresh(tmp_path, before, after):
+    trained, started = network(auxiliary=before), network(auxiliary=after)
+    fresh = {name: value.clone() for name, value in started.state_dict().items()}
+    save_checkpoint(tmp_path / "best", meta_of(1), {"weights": dict(trained.state_dict())})
+    start_from(started, load_ontology("drive"), tmp_path / "best")
+    assert started.state_dict().keys() == fresh.keys()
+    for name, value in started.state_dict().items():
+        assert torch.equal(value, trained.state_dict().get(name, fresh[name])), name
+    assert not torch.equal(started.head.weight, fresh["head.weight"])
+
+
+def test_init_forgives_nothing_else(tmp_path):
+    weights = dict(network(auxiliary=True).state_dict())
+    del weights["head.bias"]
+    save_checkpoint(tmp_path / "best", meta_of(1), {"weights": weights})
+    with pytest.raises(SegError, match=r'the weights do not fit the network: Missing key.*"head\.bias"'):
+        start_from(network(), load_ontology("drive"), tmp_path / "best")
 
 
 def test_nothing_in_a_run_is_a_pickle(tmp_path_factory):
