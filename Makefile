@@ -35,10 +35,12 @@ models: model-camvid11 model-drive
 model-camvid11: RUN := camvid-quick
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
+model-drive: model-camvid11
+model-drive: OVERRIDES := model.encoder_weights=$(RUNS)/camvid-quick/checkpoints/best/weights.safetensors
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
 
 model-%: setup
-	$(BIN)/seg train configs/train/$(RUN).yaml --out $(RUNS)/$(RUN) --resume
+	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume
 	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --licence "$(LICENCE)" --overwrite
 	$(BIN)/seg eval seg/models/$*.onnx --json $(RUNS)/$(RUN)/figures.json --overwrite
 	$(BIN)/seg card seg/models/$*.onnx configs/cards/$*.yaml --figures $(RUNS)/$(RUN)/figures.json --overwrite

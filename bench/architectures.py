@@ -13,7 +13,7 @@ from seg.model.checkpoint import find_checkpoint, load_meta
 from seg.paths import configs
 from seg.strict import Strict, nearest, parse
 
-BASE = configs() / "train" / "camvid.yaml"
+BASE = configs() / "train" / "camvid-quick.yaml"
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "detail-mobilenetv4": {"encoder": "tu-mobilenetv4_conv_small", "decoder": "detail"},
     "detail-resnet18": {"encoder": "resnet18", "decoder": "detail"},

@@ -1,6 +1,6 @@
 """Size and speed of every architecture that the README names, and CamVid accuracy against latency as a picture.
 
-    python -m bench.latency --commands    # one training for each, all with the recipe of configs/train/camvid.yaml
+    python -m bench.latency --commands    # one training for each, all with the recipe of configs/train/camvid-quick.yaml
     python -m bench.latency --keep out/latency --export-only    # the slow half; needs no quiet machine
     python -m bench.latency --keep out/latency --json out/latency.json --runs runs/arch-*
     python -m bench.latency --figures out/latency.json --runs runs/arch-* --overwrite    # more runs, the same speeds
@@ -121,6 +121,7 @@ def prepare(name: str, model: ModelConfig, folder: Path) -> Row:
                 continue
         say(f"exporting {file.name}")
         export_run(checkpoint, file, [example(size)], ExportOptions(size=size), overwrite=True)
+    network.auxiliary = nn.ModuleList()  # of training alone, no part of the file
     parameters = sum(parameter.numel() for parameter in network.parameters())
     flops = {label: gflops(network, size) for label, size in SIZES.items()}
     return Row(name=name, model=model, parameters=parameters, gflops=flops, ms={}, ratio={})

@@ -112,9 +112,10 @@ def test_freed_memory_is_kept_where_the_allocator_can_be_told(monkeypatch):
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Glibc())
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     share_cores()
     assert told == [(-1, 2**31 - 1), (-4, 0)]
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"  # what the user chose
+    assert "GOMP_SPINCOUNT" not in os.environ  # the user chose
 
 
 def test_an_allocator_that_cannot_be_told_is_left_alone(monkeypatch):
@@ -123,10 +124,14 @@ def test_an_allocator_that_cannot_be_told_is_left_alone(monkeypatch):
             raise AttributeError(f"undefined symbol: {name}")
 
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Other())
     share_cores()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.delenv("OMP_WAIT_POLICY")  # as it was; and on Windows there is no library without a name
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    share_cores()
+    assert os.environ["GOMP_SPINCOUNT"] == "10000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")  # as it was; and on Windows there is no library without a name
     monkeypatch.setattr(os, "name", "nt")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("there is nothing to open"))
     share_cores()
