@@ -33,6 +33,7 @@ test: lint
 models: model-camvid11 model-drive
 
 model-camvid11: RUN := camvid-quick
+model-camvid11: OVERRIDES :=
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
 model-drive: model-camvid11
