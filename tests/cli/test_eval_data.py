@@ -13,7 +13,6 @@ from PIL import Image
 
 from seg import shipped
 from seg.classes import load_ontology
-from seg.cli import main
 from seg.files import sha256
 from seg.labels import LabelSpace, load_label_set
 from seg.metrics import Confusion
@@ -41,21 +40,6 @@ def camvid(tmp_path):
 
 def stripes(index):
     return np.repeat((np.arange(48, dtype=np.uint8) // 4 + index) % 12, 64).reshape(48, 64)
-
-
-@pytest.fixture
-def seg(capsys):
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            main(list(map(str, arguments)))
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def by_hand(count):

@@ -17,21 +17,6 @@ def model(tmp_path):
     return save_bands(tmp_path / "bands.onnx")
 
 
-@pytest.fixture
-def seg(capsys):
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            main(list(map(str, arguments)))
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
