@@ -16,7 +16,6 @@ from export.parity import check_parity
 from export.profiles import FrameGraph
 from seg.classes import load_ontology
 from seg.config import RunConfig
-from seg.data.open import open_data
 from seg.errors import SegError
 from seg.files import sha256
 from seg.model import build_network
@@ -25,17 +24,6 @@ from seg.spec import ModelSpec
 
 HEIGHT, WIDTH = 60, 92
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return runs.trained(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def frames():
-    data = open_data(RunConfig.model_validate(runs.config()).data.val, load_ontology("drive"))
-    return [data.frame(index) for index in range(len(data))]
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,7 @@ from export import ExportOptions, export_run
 from export import onnx_file as exporting
 from export.storage import SMALL, store_as_float16
 from infer import Segmenter
-from seg.classes import load_ontology
-from seg.config import RunConfig
-from seg.data.open import open_data
 from seg.errors import SegError
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return runs.trained(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def frames():
-    data = open_data(RunConfig.model_validate(runs.config()).data.val, load_ontology("drive"))
-    return [data.frame(index) for index in range(len(data))]
 
 
 @pytest.fixture(scope="module")
