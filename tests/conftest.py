@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from media import write_video
 
 
 @pytest.fixture
@@ -15,3 +16,9 @@ def seg_data() -> Path:
     if not folder:
         pytest.skip("SEG_DATA is not set: no real data here")
     return Path(folder).resolve(strict=True)
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of twelve frames."""
+    return write_video(tmp_path_factory.mktemp("video") / "drive.mp4")

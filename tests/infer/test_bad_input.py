@@ -213,13 +213,13 @@ def test_signals_before_the_first_frame(model, folder, number, code):
     """While the source is being opened: one line, and no file."""
     script = (
         "import os, signal, threading, sys\n"
-        "import infer.sources\n"
+        "import seg.sources.open\n"
         "from seg.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait(*_):\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
         "    threading.Event().wait(60)\n"
-        "infer.sources.open_source = wait\n"
+        "seg.sources.open.open_source = wait\n"
         "main(sys.argv[1:])\n"
     )
     result = subprocess.run(

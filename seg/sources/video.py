@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infer.source import DEFAULT_FPS, Kind, Source, without_secrets
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
 
 if TYPE_CHECKING:
     import av

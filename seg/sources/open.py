@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from infer.source import DEFAULT_FPS, Kind, Source
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.sources.base import DEFAULT_FPS, Kind, Source
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SECOND_NS = 1_000_000_000
@@ -29,7 +29,7 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     Raises:
         SegError: where there is no such thing, no frame can be had from it, or `fps` is no frame rate.
     """
-    from infer.video import StreamSource, VideoSource
+    from seg.sources.video import StreamSource, VideoSource
 
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise SegError(f"expected a frame rate above 0, such as 25, got {fps}")
@@ -40,9 +40,9 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
         return StreamSource(text)
     if path.is_dir():
-        # not what we painted ourselves: an overlay of one image is written beside it
+        # not what we made ourselves: an overlay of one image, or its restored picture, is written beside it
         files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-        files = [file for file in files if not file.stem.endswith(".overlay")]
+        files = [file for file in files if not file.stem.endswith((".overlay", ".restored"))]
         return ImageSource("folder", path, files, fps)
     if path.exists():
         return ImageSource("image", path, [path], fps) if path.suffix.lower() in IMAGE_SUFFIXES else VideoSource(path)

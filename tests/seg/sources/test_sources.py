@@ -10,9 +10,9 @@ import pytest
 from media import picture, read_video, truncate, write_video
 from PIL import Image
 
-from infer.source import without_secrets
-from infer.sources import natural_key, open_source
 from seg.errors import SegError
+from seg.sources.base import without_secrets
+from seg.sources.open import natural_key, open_source
 
 
 def frames_of(source):
