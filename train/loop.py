@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seg.config import RunConfig
 from seg.errors import InterruptedRunError, SegError
-from seg.metrics import Report
-from seg.model.checkpoint import CheckpointMeta
-from seg.model.network import Output
+from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_meta
 from train.batches import Batch, training_batches
 from train.distributed import join, leave
-from train.evaluate import evaluate, network_predictor, predictions
-from train.mix import mix_classes
 from train.monitor import Monitor
 from train.plan import PlannedBatches
 from train.run import RunDirectory
 from train.schedule import factor
-from train.setup import Parts, choose_device, prepare, sample_names
+from train.setup import AnyRun, Parts, choose_device, prepare, sample_names
 from train.signals import StopRequest, stop_requested
 from train.state import checkpoint_to_resume, set_rate
+from train.task import Task
+
+AnyMeta = CheckpointMeta | PretrainMeta
 
 
-def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
-    """Train as `config` says, into the run directory `root`; the best validation's report.
+def train(config: AnyRun, root: Path, *, resume: bool = False) -> AnyMeta:
+    """Train as `config` says, into the run directory `root`; what there is to say of the best validation's weights.
 
     Args:
         config: the run.
@@ -69,7 +67,7 @@ def train(config: RunConfig, root: Path, *, resume: bool = False) -> Report:
         leave(world)
 
 
-def _same_data(before: CheckpointMeta, now: CheckpointMeta) -> CheckpointMeta:
+def _same_data(before: AnyMeta, now: AnyMeta) -> AnyMeta:
     """The checkpoint's meta, if the run would go on with the data that it began with."""
     if before.data_hash != now.data_hash:
         raise SegError(
@@ -79,9 +77,9 @@ def _same_data(before: CheckpointMeta, now: CheckpointMeta) -> CheckpointMeta:
     return before
 
 
-def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> Report:
+def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> AnyMeta:
     progress, total = parts.state.progress, parts.total_steps
-    network = _trainable(parts)
+    task = _trainable(parts)
     batches = _batches(parts)
     rate = factor(parts.config.optimizer, total)
     while True:
@@ -93,7 +91,7 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
         batch = next(batches)
         waited = time.perf_counter() - started
         set_rate(parts.state.optimizer, parts.config.optimizer.lr * rate(progress.step))
-        loss = train_step(parts, network, batch)
+        loss = train_step(parts, task, batch)
         progress.step += 1
         progress.loss_sum += loss
         progress.loss_steps += 1
@@ -103,8 +101,7 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
             save_last(parts, run)
         if stopping:
             _stop(parts, run, stop)
-    assert parts.meta.report is not None
-    return monitor.finish()
+    return load_meta(run.best) if parts.world.is_main else parts.meta
 
 
 def _validation_due(parts: Parts) -> bool:
@@ -117,13 +114,10 @@ def _validation_due(parts: Parts) -> bool:
     )
 
 
-def _trainable(parts: Parts) -> Callable[[torch.Tensor], Output]:
-    network: nn.Module = parts.state.network
+def _trainable(parts: Parts) -> Task | DistributedDataParallel:
     if parts.config.compile:
-        network = torch.compile(network)  # type: ignore[assignment]
-    if parts.world.size > 1:
-        network = DistributedDataParallel(network)
-    return network
+        parts.task.network.compile()
+    return DistributedDataParallel(parts.task) if parts.world.size > 1 else parts.task
 
 
 def _batches(parts: Parts) -> Iterator[Batch]:
@@ -132,34 +126,22 @@ def _batches(parts: Parts) -> Iterator[Batch]:
     return training_batches(parts.train, parts.config.augment, planned, parts.config.workers)
 
 
-def train_step(parts: Parts, network: Callable[[torch.Tensor], Output], batch: Batch) -> float:
+def train_step(parts: Parts, task: Task | DistributedDataParallel, batch: Batch) -> float:
     """One optimiser step; the batch's loss over all processes.
 
     Raises:
         SegError: naming the batch's files, if the loss or a gradient is not finite; the weights are then unchanged.
     """
     config, state, world = parts.config, parts.state, parts.world
-    # dropout and mixing depend on the step alone, not on what ran before a resume
+    # dropout, mixing and corruption depend on the step alone, not on what ran before a resume
     torch.manual_seed((config.seed * 1_000_003 + state.progress.step) * world.size + world.rank)
     state.network.train()
-    rgb_B3HW = batch.rgb_B3HW.to(parts.device, non_blocking=True)
-    labels_BHW = batch.labels_BHW.to(parts.device, non_blocking=True)
-    rgb_B3HW, labels_BHW = mix_classes(rgb_B3HW, labels_BHW, config.augment.mix)
-    total_weight = world.sum(parts.loss.total_weight(labels_BHW))
-    chunks = list(zip(rgb_B3HW.chunk(config.accumulate), labels_BHW.chunk(config.accumulate), strict=True))
+    learned = parts.task.parts(batch, config.accumulate)
     losses = []
-    for number, (rgb, labels) in enumerate(chunks):
-        last = number == len(chunks) - 1
-        waiting = isinstance(network, DistributedDataParallel) and not last
-        with network.no_sync() if waiting else nullcontext():  # type: ignore[attr-defined]
-            with autocast(config, parts.device):
-                output = network(rgb)
-            loss = parts.loss(output.logits_BCHW, labels, total_weight)
-            loss = loss + parts.loss.auxiliary(output.auxiliary, labels, total_weight)
-            if output.reconstruction_B3HW is not None:
-                error = (output.reconstruction_B3HW.float() - rgb.float()) / 255.0
-                share = len(rgb) / (len(rgb_B3HW) * world.size)
-                loss = loss + config.loss.reconstruction * share * error.square().mean()
+    for number, part in enumerate(learned, start=1):
+        waiting = isinstance(task, DistributedDataParallel) and number < len(learned)
+        with task.no_sync() if waiting else nullcontext():  # type: ignore[operator]
+            loss = task(*part)
             # DDP averages gradients over processes; our parts add up to the whole batch's loss
             (loss * world.size).backward()
         losses.append(loss.detach())
@@ -183,37 +165,22 @@ def _not_finite(parts: Parts, batch: Batch, loss: float) -> str:
     )
 
 
-def autocast(config: RunConfig, device: torch.device) -> AbstractContextManager[object]:
-    """The configured precision of forward passes."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
-
-
 def validate(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> None:
-    """Evaluate the averaged network, record it, and keep it if it is the best so far. Frames are shared out."""
-    progress, world = parts.state.progress, parts.world
-    predict = network_predictor(
-        parts.state.average.network,  # type: ignore[arg-type]
-        parts.meta.size,
-        parts.device,
-        autocast(parts.config, parts.device),
-    )
-    shown = monitor.pictures(predict)
-    pairs = predictions(predict, parts.val, range(world.rank, len(parts.val), world.size), parts.config.workers)
-    confusion = evaluate(monitor.validating(pairs, stop), parts.val)
+    """Measure the averaged network, record it, and keep it if it is the best so far."""
+    progress, world, average = parts.state.progress, parts.world, parts.state.average.network
+    shown = parts.task.pictures(average) if world.is_main else None
+    outcome = parts.task.validate(average, lambda items: monitor.validating(items, stop))
     if stop.agreed(world):  # half a validation says nothing: it is done again on resume
         save_last(parts, run)
         _stop(parts, run, stop)
-    world.sum(torch.from_numpy(confusion.counts_SC))
-    report = confusion.report(parts.val.label_sets)
     progress.validated = progress.step // parts.plan.steps_per_epoch
-    parts.meta = parts.meta.model_copy(update={"report": report, "steps": progress.step})
-    mean_iou = -1.0 if report.mean_iou is None else report.mean_iou
-    if better := mean_iou > progress.best or progress.best_epoch == 0:
-        progress.best, progress.best_epoch = mean_iou, progress.validated
-    if world.is_main:
+    parts.meta = parts.meta.model_copy(update={"steps": progress.step, **outcome.meta})
+    if better := outcome.score > progress.best or progress.best_epoch == 0:
+        progress.best, progress.best_epoch = outcome.score, progress.validated
+    if shown is not None:
         if better:
             parts.state.save_weights(run.best, parts.meta)
-        monitor.validated(report, shown, better=better)
+        monitor.validated(outcome, shown, better=better)
     progress.loss_sum, progress.loss_steps = 0.0, 0
     save_last(parts, run)
 

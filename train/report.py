@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seg.classes import Ontology
 from seg.files import write_text
-from seg.metrics import PROTOCOL, Report
+from seg.metrics import Report
 from train.run import RunDirectory
 
 STYLE = """
@@ -20,21 +20,28 @@ pre { background: #f4f4f6; padding: 1rem; overflow-x: auto } .swatch { display: 
 """
 
 
-def write_report(run: RunDirectory, ontology: Ontology, report: Report) -> None:
-    """Write the page from `metrics.jsonl`, the last validation and the newest pictures."""
+def write_report(run: RunDirectory, score_name: str, sections: Mapping[str, str]) -> None:
+    """Write the page from `metrics.jsonl`, the newest pictures, and the last validation's sections (title -> HTML).
+
+    Args:
+        run: whose page it is.
+        score_name: what each validation's `score` is.
+        sections: the first stands at the top, the others below the curves.
+    """
     records = run.records()
     losses = [(r["step"], r["loss"]) for r in records if r["kind"] == "train"]
-    scores = [(r["step"], r["mean_iou"]) for r in records if r["kind"] == "val" and r["mean_iou"] is not None]
+    scores = [(r["step"], r["score"]) for r in records if r["kind"] == "val" and r["score"] is not None]
     pictures = sorted(run.samples.glob("epoch-*.png"))
-    shown = f'<img src="samples/{pictures[-1].name}" alt="frame, label, prediction">' if pictures else ""
+    shown = f'<img src="samples/{pictures[-1].name}" alt="validation frames and answers">' if pictures else ""
+    first, *others = [f"<h2>{html.escape(title)}</h2>{content}" for title, content in sections.items()]
     body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(run.root.name)}</title>
 <style>{STYLE}</style></head><body>
 <h1>{html.escape(run.root.name)}</h1>
-<h2>Validation</h2>{_figures(report, ontology)}<p>{html.escape(PROTOCOL)}</p>
-<h2>Mean IoU by step</h2>{curve(scores)}
+{first}
+<h2>{html.escape(score_name)} by step</h2>{curve(scores)}
 <h2>Training loss by step</h2>{curve(_smooth(losses))}
-<h2>Frame, label, prediction</h2>{shown}
-<h2>Confusion (rows: label, columns: prediction, share of the row)</h2>{_confusion(report)}
+<h2>Validation frames</h2>{shown}
+{"".join(others)}
 <h2>Config</h2><pre>{html.escape(run.config_file.read_text(encoding="utf-8"))}</pre>
 </body></html>
 """
@@ -79,7 +86,8 @@ def _smooth(points: Sequence[tuple[float, float]], parts: int = 300) -> list[tup
     return [(chunk[-1][0], sum(y for _, y in chunk) / len(chunk)) for chunk in chunks]
 
 
-def _figures(report: Report, ontology: Ontology) -> str:
+def figures_table(report: Report, ontology: Ontology) -> str:
+    """IoU, precision and recall of each class, as HTML."""
     colors = dict(zip(ontology.names, ontology.palette_C3.tolist(), strict=True))
     rows = ""
     for name, unit in report.units.items():
@@ -96,7 +104,8 @@ def _figures(report: Report, ontology: Ontology) -> str:
     )
 
 
-def _confusion(report: Report) -> str:
+def confusion_table(report: Report) -> str:
+    """Where the pixels of each label value went, as HTML."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in report.class_names)
     rows = ""
     for name, counts in zip(report.label_names, report.confusion, strict=True):
@@ -108,6 +117,12 @@ def _confusion(report: Report) -> str:
             )
             rows += f"<tr><td>{html.escape(name)}</td>{cells}</tr>"
     return f"<table><tr><th></th>{head}</tr>{rows}</table>"
+
+
+def number_table(numbers: Mapping[str, float]) -> str:
+    """Names and numbers, as HTML."""
+    rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in numbers.items())
+    return f"<table>{rows}</table>"
 
 
 def percent(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from seg.config import RunConfig, dump_yaml, load_run_config
+from seg.config import LoopConfig, dump_yaml, load_config
 from seg.data.base import LabelledData
 from seg.errors import SegError
 from seg.files import write_text
@@ -36,7 +36,7 @@ class RunDirectory:
         self.report = root / "report.html"
         self.label_pixels = root / "label_pixels.json"
 
-    def check(self, config: RunConfig, *, resume: bool) -> None:
+    def check(self, config: LoopConfig, *, resume: bool) -> None:
         """Check that there is no run here yet, or one of the same config to go on with.
 
         Raises:
@@ -46,7 +46,7 @@ class RunDirectory:
         if self.metrics_file.exists():
             if not resume:
                 raise SegError(f"{self.root}: holds a run already; continue it with --resume, or choose another --out")
-            before = load_run_config(self.config_file)
+            before = load_config(type(config), self.config_file)
             if changes := _differences(before, config):
                 raise SegError(f"{self.root}: cannot resume with another config ({'; '.join(changes)})")
         elif not self._never_began():
@@ -61,7 +61,7 @@ class RunDirectory:
             return False  # `begin` writes the environment first: a config alone is somebody's own
         return held <= {"label_pixels.json", "environment.json", "samples", "config.yaml"}
 
-    def begin(self, config: RunConfig) -> None:
+    def begin(self, config: LoopConfig) -> None:
         """Make the folder of a run whose parts are all there; until then a mistake leaves nothing to resume or replace."""
         if self.metrics_file.exists():
             return
@@ -96,7 +96,7 @@ class RunDirectory:
         return records
 
 
-def _differences(before: RunConfig, after: RunConfig) -> list[str]:
+def _differences(before: LoopConfig, after: LoopConfig) -> list[str]:
     """What differs, key by key; what only says where a run is computed may differ."""
     old, new = _leaves(before.model_dump(mode="json")), _leaves(after.model_dump(mode="json"))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ("device", "workers")]
@@ -136,7 +136,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def config_hash(config: RunConfig) -> str:
+def config_hash(config: LoopConfig) -> str:
     """SHA-256 of the resolved config."""
     return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
 

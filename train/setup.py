@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
-from torch import Tensor
+from torch import nn
 
-from seg.classes import IGNORE, Ontology, load_ontology
-from seg.config import RunConfig
+from seg.classes import Ontology, load_ontology
+from seg.config import EncoderConfig, LoopConfig, PretrainConfig, RunConfig
 from seg.data.base import LabelledData
 from seg.data.open import label_space, open_data
 from seg.errors import SegError
-from seg.files import write_text
-from seg.model.checkpoint import CheckpointMeta, start_from
-from seg.model.network import SegmentationAutoencoder, build_network
+from seg.labels import LabelSpace
+from seg.model.autoencoder import Autoencoder
+from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_autoencoder, load_weights, start_from
+from seg.model.network import build_network
 from seg.paths import expand
 from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
 from train.losses import SegmentationLoss, value_weights
+from train.pixels import measure_pixels, measured_pixels
 from train.plan import BatchPlan
+from train.reconstruction import ReconstructionTask
 from train.run import RunDirectory, config_hash, data_hash, data_names, versions
+from train.segmentation import SegmentationTask
 from train.state import State
+from train.task import Task
+
+AnyRun = RunConfig | PretrainConfig
+Model = TypeVar("Model", bound=EncoderConfig)
 
 
 @dataclass
 class Parts:
     """A run's fixed parts and its state. `meta` is written into every checkpoint."""
 
-    config: RunConfig
-    ontology: Ontology
+    config: AnyRun
     train: LabelledData
     val: LabelledData
     plan: BatchPlan
     state: State
-    loss: SegmentationLoss
+    task: Task
     device: torch.device
     world: World
-    meta: CheckpointMeta
+    meta: CheckpointMeta | PretrainMeta
 
     @property
     def total_steps(self) -> int:
@@ -67,18 +71,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.device, *, fresh: bool = True) -> Parts:
-    """Open the data, build the network and its loss.
+def prepare(config: AnyRun, run: RunDirectory, world: World, device: torch.device, *, fresh: bool = True) -> Parts:
+    """Open the data, build the network and its task.
 
     A network that is not `fresh` gets its weights from a checkpoint: those to start from need not be there any more.
 
     Raises:
         SegError: for data that are missing or a network that cannot be built.
     """
-    ontology = load_ontology(config.ontology)
+    # what an autoencoder reconstructs has no classes: any ontology reads its frames
+    ontology = load_ontology(config.ontology if isinstance(config, RunConfig) else "drive")
+    if world.size > 1:  # videos are decoded once, into the cache: by one process
+        if world.is_main:
+            label_space(config.data, ontology)
+        world.wait()
     space = label_space(config.data, ontology)
     train = open_data(config.data.train, ontology, space, config.data.cache)
-    val = open_data(config.data.val, ontology, space)
+    val = open_data(config.data.val, ontology, space, config.data.cache)
     weighted = any(source.weight is not None for source in config.data.train)
     plan = BatchPlan(
         len(train),
@@ -87,79 +96,87 @@ def prepare(config: RunConfig, run: RunDirectory, world: World, device: torch.de
         config.seed,
         train.weights() if weighted else None,
     )
-    start = {} if fresh else {"init": None, "model": config.model.model_copy(update={"encoder_weights": None})}
-    network = _network(config.model_copy(update=start), ontology, world, device)
-    if world.is_main:
-        measure_pixels(train, run, config)
-    world.wait()
-    weight_S = value_weights(measured_pixels(train, run, config), space, config.loss.weight_power)
-    loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
-    first = val.frame(0)
-    meta = CheckpointMeta(
-        run=run.root.name,
-        ontology=ontology,
-        config=config,
-        steps=0,
-        size=config.val_size or (first.shape[0], first.shape[1]),
-        data=data_names(train),
-        data_hash=data_hash(train),
-        config_hash=config_hash(config),
-        versions=versions(),
-    )
-    return Parts(
-        config, ontology, train, val, plan, State(network, config.optimizer), loss.to(device), device, world, meta
-    )
-
-
-def _network(config: RunConfig, ontology: Ontology, world: World, device: torch.device) -> SegmentationAutoencoder:
+    ground = Ground(ontology, space, train, val, run, world, device)
     torch.manual_seed(config.seed)
-    network = build_network(len(ontology), config.model)
-    if config.init is not None:
+    make = _segmentation if isinstance(config, RunConfig) else _reconstruction
+    task, meta = make(config, ground, fresh)  # type: ignore[arg-type]
+    return Parts(config, train, val, plan, State(task.network, config.optimizer), task, device, world, meta)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a task is built on."""
+
+    ontology: Ontology
+    space: LabelSpace
+    train: LabelledData
+    val: LabelledData
+    run: RunDirectory
+    world: World
+    device: torch.device
+
+    def size(self, config: AnyRun) -> tuple[int, int]:
+        """(height, width) of the frames in validation."""
+        first = self.val.frame(0)
+        return config.val_size or (first.shape[0], first.shape[1])
+
+    def about(self, config: AnyRun) -> dict[str, Any]:
+        """What every checkpoint's meta says."""
+        return {
+            "run": self.run.root.name,
+            "config": config,
+            "steps": 0,
+            "size": self.size(config),
+            "data": data_names(self.train),
+            "data_hash": data_hash(self.train),
+            "config_hash": config_hash(config),
+            "versions": versions(),
+        }
+
+
+def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[SegmentationTask, CheckpointMeta]:
+    ontology, space, world = ground.ontology, ground.space, ground.world
+    network = build_network(len(ontology), config.model if fresh else _from_nowhere(config.model))
+    if config.init is not None and fresh:
         start_from(network, ontology, expand(config.init))
-    if world.size > 1:
-        synchronize_statistics(network, device)
+    _place(network, config, ground)
+    if world.is_main:
+        measure_pixels(ground.train, ground.run, config.weight_frames)
+    world.wait()
+    weight_S = value_weights(measured_pixels(ground.train, ground.run), space, config.loss.weight_power)
+    loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
+    task = SegmentationTask(network, config, ontology, loss, ground.val, ground.size(config), ground.device, world)
+    return task, CheckpointMeta(ontology=ontology, **ground.about(config))
+
+
+def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tuple[ReconstructionTask, PretrainMeta]:
+    network = Autoencoder(config.model if fresh else _from_nowhere(config.model))
+    if config.init is not None and fresh:
+        load_weights(network, load_autoencoder(expand(config.init))[0].state_dict(), config.init)
+    _place(network, config, ground)
+    task = ReconstructionTask(network, config, ground.val, ground.size(config), ground.device, ground.world)
+    return task, PretrainMeta(**ground.about(config))
+
+
+def _from_nowhere(model: Model) -> Model:
+    """The network without the encoder weights to start from."""
+    return model.model_copy(update={"encoder_weights": None})
+
+
+def _place(network: nn.Module, config: LoopConfig, ground: Ground) -> None:
+    if ground.world.size > 1:
+        synchronize_statistics(network, ground.device)
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
-    return network.to(device, memory_format=memory_format)  # type: ignore[call-overload,no-any-return]
-
-
-def measure_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> None:
-    """Count the pixels of each label value over evenly spread frames, once a run, into the run directory."""
-    if run.label_pixels.exists():
-        return
-    pixels = np.zeros(IGNORE + 1, dtype=np.int64)
-    weights = data.weights() * len(data)
-    console = Console(stderr=True)
-    indices = data.spread(config.weight_frames)
-    for index in track(indices, "measuring classes", console=console, disable=not console.is_terminal):
-        label = data.sample(index).label_HW
-        pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
-    run.root.mkdir(parents=True, exist_ok=True)
-    names = [data.space.name(value) for value in range(len(data.space.sets))]
-    write_text(run.label_pixels, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
-
-
-def measured_pixels(data: LabelledData, run: RunDirectory, config: RunConfig) -> Tensor:
-    """What `measure_pixels` counted, int64, one number a label value.
-
-    Raises:
-        SegError: if the label values are others by now, or no pixel has a label.
-    """
-    file = run.label_pixels
-    names = [data.space.name(value) for value in range(len(data.space.sets))]
-    recorded = json.loads(file.read_text(encoding="utf-8"))
-    if list(recorded) != names:
-        raise SegError(
-            f"{file}: the run started with the label values {', '.join(recorded)}; now they are {', '.join(names)}. "
-            "A label file or the ontology has changed: start a new run"
-        )
-    if not any(recorded.values()):
-        raise SegError(f"none of {config.weight_frames} training frames has a labelled pixel; try `seg data check`")
-    return torch.tensor([recorded[name] for name in names])
+    network.to(ground.device, memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def sample_names(data: LabelledData, indices: list[int]) -> str:
     """The items' files, or names where they have none, for messages."""
-    return ", ".join(
-        " + ".join(map(str, data.files(index))) or f"{data.reader_of(index).dataset}/{data.name(index)}"
-        for index in indices
-    )
+    return ", ".join(_sample_name(data, index) for index in indices)
+
+
+def _sample_name(data: LabelledData, index: int) -> str:
+    reader, inner = data.locate(index)
+    if not reader.has_labels:
+        return reader.origin(inner)
+    return " + ".join(map(str, data.files(index))) or f"{reader.dataset}/{data.name(index)}"

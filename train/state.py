@@ -14,13 +14,23 @@ from torch.optim import AdamW, Optimizer
 
 from seg.config import OptimizerConfig
 from seg.errors import SegError
-from seg.model.checkpoint import META, WEIGHTS, CheckpointMeta, load_meta, load_tensors, load_weights, save_checkpoint
+from seg.model.checkpoint import (
+    META,
+    WEIGHTS,
+    CheckpointMeta,
+    Meta,
+    PretrainMeta,
+    load_meta,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+)
 from train.ema import MovingAverage
 
 
 @dataclass
 class Progress:
-    """How far a run has come: optimiser steps done, epochs validated, and the best mean IoU so far with its epoch.
+    """How far a run has come: optimiser steps done, epochs validated, and the best score so far with its epoch.
 
     `loss_sum` is of the `loss_steps` steps since the last validation.
     """
@@ -42,7 +52,7 @@ class State:
         self.optimizer = _optimizer(network, config)
         self.progress = Progress()
 
-    def save(self, folder: Path, meta: CheckpointMeta) -> None:
+    def save(self, folder: Path, meta: Meta) -> None:
         """Write a checkpoint to resume from; its `weights` are the average's, the ones to use."""
         tensors = {
             "weights": dict(self.average.network.state_dict()),
@@ -51,11 +61,11 @@ class State:
         }
         save_checkpoint(folder, meta, tensors, asdict(self.progress))
 
-    def save_weights(self, folder: Path, meta: CheckpointMeta) -> None:
+    def save_weights(self, folder: Path, meta: Meta) -> None:
         """Write the averaged network alone."""
         save_checkpoint(folder, meta, {"weights": dict(self.average.network.state_dict())})
 
-    def load(self, folder: Path) -> CheckpointMeta:
+    def load(self, folder: Path) -> CheckpointMeta | PretrainMeta:
         """Go back to what `save` wrote, bit for bit.
 
         Raises:

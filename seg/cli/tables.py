@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +23,16 @@ def print_report(report: Report, title: str) -> None:
     console.print(_confusion(report))
     console.print(f"mean IoU {percent(report.mean_iou)} %, pixel accuracy {percent(report.pixel_accuracy)} %")
     console.print(report.protocol, style="dim")
+
+
+def print_figures(figures: Mapping[str, float], title: str) -> None:
+    """Names and numbers, on stdout."""
+    table = Table(title=title)
+    table.add_column("figure", no_wrap=True)
+    table.add_column("", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.4g}")
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def _confusion(report: Report) -> Table:

@@ -22,12 +22,14 @@ def train(
     share_cores()
     from seg.cli.tables import print_report
     from seg.config import load_run_config
+    from seg.model.checkpoint import CheckpointMeta
     from train.loop import train as run_training
 
     root = out or Path("runs") / config.stem
-    report = run_training(load_run_config(config, overrides), root, resume=resume)
-    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
-        print_report(report, f"best validation of {root}")
+    meta = run_training(load_run_config(config, overrides), root, resume=resume)
+    assert isinstance(meta, CheckpointMeta)
+    if os.environ.get("RANK", "0") == "0" and meta.report is not None:  # one of torchrun's processes speaks for all
+        print_report(meta.report, f"best validation of {root}")
 
 
 def share_cores() -> None:

@@ -33,17 +33,21 @@ class Sample:
 
 
 class Reader(ABC):
-    """One source of labelled frames.
+    """One source of frames with labels, or without any: then every pixel is ignore.
 
     Attributes:
         dataset: a short name for tables (`camvid/train`).
         label_set: how raw labels map onto the ontology.
+        has_labels: whether its frames have labels at all.
+        decoded: whether its frames lie decoded on disk, so that a cache would only copy them.
         unlabelled: frames left out because they have no label.
         frameless: label files left out because they have no frame.
     """
 
     dataset: str
     label_set: LabelSet
+    has_labels: bool = True
+    decoded: bool = False
     unlabelled: tuple[Path, ...] = ()
     frameless: tuple[Path, ...] = ()
 
@@ -60,8 +64,13 @@ class Reader(ABC):
         """A name that is unique within the source."""
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The frame's file and the label's files; nothing for frames that are made when read."""
+        """The frame's file and the label's files, if it has labels; nothing for frames that are made when read."""
         return ()
+
+    def origin(self, index: int) -> str:
+        """What messages call this item's frame: its file, or the name of a made frame."""
+        files = self.files(index)
+        return str(files[0]) if files else f"{self.dataset} {self.name(index)}"
 
     @abstractmethod
     def read_frame(self, index: int) -> npt.NDArray[np.uint8]:
@@ -134,7 +143,8 @@ class FileReader(Reader):
 class LabelledData:
     """Several readers as one sequence of samples, in one label space; plain enough to send to worker processes.
 
-    With a `cache`, `sample` decodes files once; made frames, which have no files, are made each time.
+    With a `cache`, `sample` decodes files once; made frames, which have no files, are made each time. Frames without
+    labels have label maps of ignore alone.
     """
 
     def __init__(
@@ -187,7 +197,7 @@ class LabelledData:
         return reader.name(inner)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The item's files: frame, then labels; nothing for synthetic scenes."""
+        """The item's files: frame, then labels, if it has any; nothing for synthetic scenes."""
         reader, inner = self.locate(index)
         return reader.files(inner)
 
@@ -205,16 +215,23 @@ class LabelledData:
         """
         part, inner = self._at(index)
         reader = self.readers[part]
-        files = reader.files(inner)
+        files = () if reader.decoded else reader.files(inner)
         if self._cache is None or not files:
-            frame, label = self._decode(index)
+            arrays: Sequence[npt.NDArray[np.uint8]] = self._decode(index)
         else:
-            entries = self._cache.entry(files[:1], "frame"), self._cache.entry(files[1:], self._label_kinds[part])
-            frame, label = self._cache.fetch(entries, lambda: self._decode(index))
+            entries = [self._cache.entry(files[:1], "frame")]
+            if reader.has_labels:
+                entries.append(self._cache.entry(files[1:], self._label_kinds[part]))
+            arrays = self._cache.fetch(entries, lambda: self._decode(index))
+        frame = arrays[0]
+        label = arrays[1] if reader.has_labels else np.full(frame.shape[:2], IGNORE, dtype=np.uint8)
         return Sample(frame, label, reader.name(inner), reader.dataset)
 
-    def _decode(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    def _decode(self, index: int) -> tuple[npt.NDArray[np.uint8], ...]:
+        """The frame and, if it has labels, its label map."""
         reader, inner = self.locate(index)
+        if not reader.has_labels:
+            return (reader.read_frame(inner),)
         frame, raw = reader.read(inner)
         return frame, self.encode(index, raw)
 

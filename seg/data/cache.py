@@ -47,16 +47,28 @@ class DecodedCache:
             SegError: if one of `files` is not there.
         """
         # SOURCE-VERSION.npy: hashes of the paths, and of sizes and times; spread over 256 folders
-        try:
-            version = [(stat.st_size, stat.st_mtime_ns) for stat in (file.stat() for file in files)]
-        except OSError as error:
-            raise SegError(f"{error.filename}: cannot be read ({error.strerror})") from None
         source = _digest(what, [str(file.absolute()) for file in files])
-        return self.folder / source[:2] / f"{source}-{_digest(version)}.npy"
+        return self.folder / source[:2] / f"{source}-{_version(files)}.npy"
+
+    def shelf(self, file: Path, what: str) -> Path:
+        """The folder for many arrays, `what`, made of `file` as it is now; what was made of it as it was is removed.
+
+        Its arrays are for the caller to name and `write`.
+
+        Raises:
+            SegError: if `file` is not there.
+        """
+        # SOURCE-VERSION-WHAT, beside the entries
+        source, version = _digest(str(file.absolute())), _version([file])
+        parent = self.folder / source[:2]
+        for earlier in parent.glob(f"{source}-*"):
+            if not earlier.name.startswith(f"{source}-{version}-"):
+                shutil.rmtree(earlier, ignore_errors=True)
+        return parent / f"{source}-{version}-{_digest(what)}"
 
     def fetch(self, entries: Sequence[Path], decode: Callable[[], Sequence[U8]]) -> Sequence[U8]:
         """The arrays of `entries`, read-only; where any is missing all are decoded, and what was missing is kept."""
-        kept = [_load(entry) for entry in entries]
+        kept = [load(entry) for entry in entries]
         found = [array for array in kept if array is not None]
         if len(found) == len(entries):
             return found
@@ -68,12 +80,8 @@ class DecodedCache:
 
     def _keep(self, entry: Path, array: U8) -> None:
         try:
-            if shutil.disk_usage(self.folder).free < RESERVE + array.nbytes:
-                raise SegError(f"{self.folder}: less than {RESERVE >> 20} MiB free on its disk")
-            entry.parent.mkdir(exist_ok=True, parents=True)
-            with atomic(entry) as temporary:
-                np.save(temporary, array)
-        except (OSError, SegError) as error:
+            self.write(entry, array)
+        except SegError as error:
             self._full = True
             warnings.warn(f"data.cache takes no more, other files are decoded each time ({error})", stacklevel=3)
             return
@@ -81,12 +89,36 @@ class DecodedCache:
         for earlier in set(entry.parent.glob(f"{source}-*.npy")) - {entry}:
             earlier.unlink(missing_ok=True)
 
+    def write(self, entry: Path, array: U8) -> None:
+        """Keep `array` in the file `entry`, whole or not at all.
 
-def _load(entry: Path) -> U8 | None:
+        Raises:
+            SegError: if the disk is full, or the folder cannot be written.
+        """
+        try:
+            if shutil.disk_usage(self.folder).free < RESERVE + array.nbytes:
+                raise SegError(f"{self.folder}: less than {RESERVE >> 20} MiB free on its disk")
+            entry.parent.mkdir(exist_ok=True, parents=True)
+            with atomic(entry) as temporary:
+                np.save(temporary, array)
+        except OSError as error:
+            raise SegError(f"{self.folder}: cannot be written ({error.strerror or error})") from error
+
+
+def load(entry: Path) -> U8 | None:
+    """The array in a cache's file as a read-only view of it; None if it is missing, or was damaged by others."""
     try:
         return np.asarray(np.load(entry, mmap_mode="r"))
-    except (OSError, ValueError, EOFError):  # missing, or damaged by others: it is made again
+    except (OSError, ValueError, EOFError):
         return None
+
+
+def _version(files: Sequence[Path]) -> str:
+    """What tells `files` as they are now from how they were. SegError if one is not there."""
+    try:
+        return _digest([(stat.st_size, stat.st_mtime_ns) for stat in (file.stat() for file in files)])
+    except OSError as error:
+        raise SegError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
 
 def _digest(*parts: object) -> str:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from seg.classes import Ontology
 from seg.config import DataConfig
 from seg.data.base import LabelledData, Reader
-from seg.data.open import open_readers
+from seg.data.open import open_cache, open_readers
 from seg.errors import SegError
 from seg.labels import LabelSpace
 
@@ -79,8 +79,9 @@ def _open(config: DataConfig, ontology: Ontology) -> tuple[dict[str, Reader], La
         SegError: if a folder, split or label set is missing or holds nothing.
     """
     readers: dict[str, Reader] = {}
+    cache = open_cache(config)  # for videos; all other files are read as they are
     for part, sources in (("train", config.train), ("val", config.val)):
-        for reader in open_readers(sources, ontology):
+        for reader in open_readers(sources, ontology, cache):
             name, number = f"{part}: {reader.dataset}", 2
             while name in readers:  # one data set may be listed twice, with different settings
                 name, number = f"{part}: {reader.dataset} ({number})", number + 1
@@ -157,7 +158,7 @@ def inspect(data: LabelledData, index: int) -> Finding:
     reader, inner = data.locate(index)
     problems: list[str] = []
     content = pixels = frame = raw = None
-    if not reader.files(inner):  # made, not read: frame and label come together
+    if len(reader.files(inner)) < 2:  # made, or without labels: frame and label come together
         try:
             frame, raw = reader.read(inner)
         except SegError as error:
@@ -185,9 +186,8 @@ def inspect(data: LabelledData, index: int) -> Finding:
 
 
 def _describe(data: LabelledData, first: int, more: int) -> str:
-    files = data.files(first)
-    name = str(files[0]) if files else f"{data.reader_of(first).dataset} {data.name(first)}"
-    return name + (f" (and {more} more)" if more else "")
+    reader, inner = data.locate(first)
+    return reader.origin(inner) + (f" (and {more} more)" if more else "")
 
 
 def _findings(data: LabelledData, workers: int) -> Iterator[Finding]:

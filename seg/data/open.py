@@ -19,11 +19,12 @@ from seg.data.published import (
     MapillaryReader,
 )
 from seg.data.rendered import SyntheticReader
+from seg.data.unlabelled import ImagesReader, VideoReader
 from seg.errors import SegError
 from seg.labels import LabelSpace
 from seg.paths import expand
 
-READERS: dict[str, Callable[[Any, Ontology], Reader]] = {
+READERS: dict[str, Callable[..., Reader]] = {
     "cityscapes": CityscapesReader,
     "camvid": CamvidReader,
     "carla": CarlaReader,
@@ -32,17 +33,30 @@ READERS: dict[str, Callable[[Any, Ontology], Reader]] = {
     "mapillary": MapillaryReader,
     "folder": FolderReader,
     "synthetic": SyntheticReader,
+    "images": ImagesReader,
+    "video": VideoReader,
 }
-"""The reader of each `kind` of data source: called with the source's config and the ontology."""
+"""The reader of each `kind` of data source: called with the source's config and the ontology; `video` with `cache` too."""
 
 
-def open_readers(sources: Sequence[AnyData], ontology: Ontology) -> list[Reader]:
+def open_cache(config: DataConfig) -> DecodedCache | None:
+    """The cache that a config names. SegError if its folder cannot be made or written."""
+    return DecodedCache(expand(config.cache)) if config.cache is not None else None
+
+
+def open_readers(sources: Sequence[AnyData], ontology: Ontology, cache: DecodedCache | None = None) -> list[Reader]:
     """A reader for each source; unpaired files are collected in `Reader.unpaired`, not refused (the audit's view).
 
+    Videos are decoded into `cache` here, those that it does not hold yet.
+
     Raises:
-        SegError: if a folder, split or label set is missing or holds nothing.
+        SegError: if a folder, split, video or label set is missing or holds nothing, or a video has no cache.
     """
-    return [READERS[source.kind](source, ontology) for source in sources]
+    readers = []
+    for source in sources:
+        keys: dict[str, Any] = {"cache": cache} if source.kind == "video" else {}
+        readers.append(READERS[source.kind](source, ontology, **keys))
+    return readers
 
 
 def open_data(
@@ -54,13 +68,14 @@ def open_data(
         sources: of a config.
         ontology: the classes to map labels onto.
         space: the meaning of label values.
-        cache: the folder of `DataConfig.cache`.
+        cache: the folder of `DataConfig.cache`; sources of `kind: video` need it.
 
     Raises:
-        SegError: if a folder, split or label set is missing or holds nothing, if a frame has no label, or if the cache's
-            folder cannot be written. A label without a frame harms nothing; `seg data check` lists it.
+        SegError: if a folder, split, video or label set is missing or holds nothing, if a frame has no label, or if the
+            cache's folder cannot be written. A label without a frame harms nothing; `seg data check` lists it.
     """
-    readers = open_readers(sources, ontology)
+    kept = DecodedCache(expand(cache)) if cache is not None else None
+    readers = open_readers(sources, ontology, kept)
     for reader in readers:
         if reader.unlabelled:
             listing = ", ".join(str(path) for path in reader.unlabelled[:3])
@@ -70,11 +85,10 @@ def open_data(
             )
     if space is None:
         space = LabelSpace(ontology, [reader.label_set for reader in readers])
-    kept = DecodedCache(expand(cache)) if cache is not None else None
     return LabelledData(readers, space, [source.weight for source in sources], kept)
 
 
 def label_space(config: DataConfig, ontology: Ontology) -> LabelSpace:
     """One space over the train and val sources, so that a label value means the same in both."""
-    readers = open_readers([*config.train, *config.val], ontology)
+    readers = open_readers([*config.train, *config.val], ontology, open_cache(config))
     return LabelSpace(ontology, [reader.label_set for reader in readers])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg.classes import Ontology
-from seg.config import FolderData, PublishedData
+from seg.config import FolderData, ImageFrames, PublishedData
 from seg.data.base import FileReader
 from seg.data.images import read_label
 from seg.errors import SegError
@@ -42,7 +42,7 @@ def scan(folder: Path, *suffixes: str) -> Files:
     return found
 
 
-def chosen(frames: Files, labels: Files, source: PublishedData | FolderData) -> tuple[Files, Files]:
+def chosen(frames: Files, labels: Files, source: PublishedData | FolderData | ImageFrames) -> tuple[Files, Files]:
     """The frames and labels whose names `include` and `exclude` of the source leave.
 
     Raises:

@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seg.classes import Ontology
-from seg.config import RunConfig
+from seg.config import PretrainConfig, RunConfig
 from seg.errors import SegError
 from seg.metrics import Report
+from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder, build_network
 from seg.strict import Strict, parse
 
@@ -28,30 +29,39 @@ WEIGHTS = "weights.safetensors"
 META = "meta.json"
 
 
-class CheckpointMeta(Strict):
-    """What a checkpoint's tensors mean.
+class Meta(Strict):
+    """What a checkpoint's tensors mean, whatever was learned.
 
-    `steps` were trained; `report` is the last validation. `size` (height, width) is what the network saw there, and what
-    it is deployed at.
-    `data_hash` is over the training items' names and file sizes. `config_hash` is of the resolved config.
+    `steps` were trained. `size` (height, width) is what the network saw in validation. `data_hash` is over the training
+    items' names and file sizes. `config_hash` is of the resolved config.
     """
 
     version: int = 1
     run: str
-    ontology: Ontology
-    config: RunConfig
     steps: int = Field(ge=0)
     size: tuple[int, int]
     data: tuple[str, ...]
     data_hash: str
     config_hash: str
     versions: dict[str, str]
+
+
+class CheckpointMeta(Meta):
+    """Of a segmentation network: its classes, and the `report` of the last validation; `size` is what is deployed."""
+
+    ontology: Ontology
+    config: RunConfig
     report: Report | None = None
 
 
-def save_checkpoint(
-    folder: Path, meta: CheckpointMeta, tensors: dict[str, dict[str, Tensor]], state: object = None
-) -> None:
+class PretrainMeta(Meta):
+    """Of an autoencoder from `seg pretrain`; `figures` are of the last validation."""
+
+    config: PretrainConfig
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
+def save_checkpoint(folder: Path, meta: Meta, tensors: dict[str, dict[str, Tensor]], state: object = None) -> None:
     """Write a checkpoint; a kill at any moment leaves the old one or the new one, whole.
 
     Args:
@@ -111,12 +121,14 @@ def find_checkpoint(path: Path, prefer: str = "best") -> Path:
     )
 
 
-def load_meta(folder: Path) -> CheckpointMeta:
+def load_meta(folder: Path) -> CheckpointMeta | PretrainMeta:
     """The meta of a checkpoint folder; SegError if it is damaged."""
     try:
         data = json.loads((folder / META).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SegError(f"{folder / META}: cannot be read ({error})") from None
+    if isinstance(data, dict) and isinstance(data.get("config"), dict) and "penalty" in data["config"]:
+        return parse(PretrainMeta, data, folder / META)
     return parse(CheckpointMeta, data, folder / META)
 
 
@@ -134,13 +146,30 @@ def load_network(path: Path, prefer: str = "best") -> tuple[SegmentationAutoenco
     """The trained network of a run or checkpoint, in evaluation mode on the CPU, with its meta.
 
     Raises:
-        SegError: for a missing or damaged checkpoint.
+        SegError: for a missing or damaged checkpoint, or one of `seg pretrain`, which has no classes.
     """
     folder = find_checkpoint(path, prefer)
     meta = load_meta(folder)
+    if isinstance(meta, PretrainMeta):
+        raise SegError(f"{path}: was made by `seg pretrain` and knows no classes; train from it with init: {path}")
     # its weights are about to be replaced: none need be fetched
     model = meta.config.model.model_copy(update={"encoder_weights": None})
     network = build_network(len(meta.ontology), model)
+    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
+    return network.eval(), meta
+
+
+def load_autoencoder(path: Path, prefer: str = "best") -> tuple[Autoencoder, PretrainMeta]:
+    """The autoencoder of a run of `seg pretrain`, in evaluation mode on the CPU, with its meta.
+
+    Raises:
+        SegError: for a missing or damaged checkpoint, or one of `seg train`.
+    """
+    folder = find_checkpoint(path, prefer)
+    meta = load_meta(folder)
+    if not isinstance(meta, PretrainMeta):
+        raise SegError(f"{path}: was made by `seg train`; expected a run of `seg pretrain`")
+    network = Autoencoder(meta.config.model.model_copy(update={"encoder_weights": None}))
     load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
     return network.eval(), meta
 
@@ -157,6 +186,7 @@ def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: s
 def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path) -> None:
     """Take over the weights of another run (`init` of a config).
 
+    Of a pretraining run the encoder and its code are taken, and the reconstruction decoder where this network has one.
     Auxiliary classifiers are of training alone: those that only one of the two networks has stay fresh, or behind.
 
     Raises:
@@ -164,12 +194,18 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     """
     folder = find_checkpoint(path)
     meta = load_meta(folder)
+    tensors, own = load_tensors(folder / WEIGHTS), network.state_dict()
+    if isinstance(meta, PretrainMeta):
+        kept = () if network.reconstruction is None else ("reconstruction.",)
+        taken = {name: value for name, value in tensors.items() if name.startswith(("encoder.", "projection.", *kept))}
+        fresh = {name: v for name, v in own.items() if name.startswith(("decoder.", "head.", "auxiliary."))}
+        load_weights(network, fresh | taken, str(folder))
+        return
     if meta.ontology.names != ontology.names:
         raise SegError(
             f"{path}: was trained for the classes of {meta.ontology.name!r} ({', '.join(meta.ontology.names)}), "
             f"this run is for {ontology.name!r} ({', '.join(ontology.names)}); give a run of the same ontology"
         )
-    fresh = {name: value for name, value in network.state_dict().items() if name.startswith("auxiliary.")}
-    tensors = load_tensors(folder / WEIGHTS)
+    fresh = {name: value for name, value in own.items() if name.startswith("auxiliary.")}
     taken = {name: value for name, value in tensors.items() if name in fresh or not name.startswith("auxiliary.")}
     load_weights(network, fresh | taken, str(folder))

@@ -35,4 +35,5 @@ class ReconstructionDecoder(nn.Module):
 
     def forward(self, code_BKHW: Tensor) -> Tensor:
         """The frame that the code describes, float RGB in 0..255, (B, 3, H x stride, W x stride)."""
-        return torch.sigmoid(self.head(self.steps(code_BKHW))) * 255.0
+        # in float32: bfloat16's sigmoid rounds to exactly 1, where there is no gradient any more
+        return torch.sigmoid(self.head(self.steps(code_BKHW)).float()) * 255.0

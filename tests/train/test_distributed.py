@@ -134,7 +134,7 @@ def first_step(tmp_path, accumulate, **changes):
     parts = prepare(config, RunDirectory(tmp_path), World(), torch.device("cpu"))
     samples = [parts.train.sample(index) for index in range(4)]
     batch = collate([(s.frame_HWC[:48, :64], s.label_HW[:48, :64], Draw(n, 0).index) for n, s in enumerate(samples)])
-    loss = train_step(parts, parts.state.network, batch)
+    loss = train_step(parts, parts.task, batch)
     moments = {name: parts.state.optimizer.state[p]["exp_avg"] for name, p in parts.state.network.named_parameters()}
     return loss, moments, parts.state.network
 

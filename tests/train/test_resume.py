@@ -76,9 +76,9 @@ def test_killed_again_and_again(train, whole, tmp_path):
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("where", ["train_step", "network_predictor"])
-def test_a_signal_saves_and_says_where(train, whole, tmp_path, sent, code, where):
-    ended = train(hook=runs.before_call, given=("train.loop", where, 1, sent))
+@pytest.mark.parametrize(("module", "where"), [("loop", "train_step"), ("segmentation", "network_predictor")])
+def test_a_signal_saves_and_says_where(train, whole, tmp_path, sent, code, module, where):
+    ended = train(hook=runs.before_call, given=(f"train.{module}", where, 1, sent))
     assert ended.code == code
     step = 1 if where == "train_step" else 3
     assert re.search(

@@ -15,8 +15,8 @@ from seg.config import RunConfig, load_run_config
 from seg.data.open import open_data
 from seg.errors import SegError
 from seg.model.checkpoint import find_checkpoint, load_meta
+from train.pixels import measure_pixels, measured_pixels
 from train.run import RunDirectory, config_hash, data_hash, data_names
-from train.setup import measure_pixels, measured_pixels
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_tensorboard_can_read_it(run):
     recorded = {step: loss for step, kind, loss, _, _ in runs.losses(run) if kind == "train"}
     assert events.Scalars("train/loss")[2].value == pytest.approx(recorded[3])
     assert [event.step for event in events.Scalars("val/mean_iou")] == [3, 6]
-    assert len(events.Images("val/frame label prediction")) == 2
+    assert len(events.Images("val/pictures")) == 2
 
 
 def test_the_pictures_show_frame_label_and_prediction(run):
@@ -173,11 +173,11 @@ def test_other_label_files_end_a_resumed_run(tmp_path):
     config = load_run_config(runs.write_config(tmp_path / "tiny.yaml"))
     run = RunDirectory(tmp_path)
     data = open_data(config.data.train, load_ontology("drive"))
-    measure_pixels(data, run, config)
+    measure_pixels(data, run, config.weight_frames)
     file = tmp_path / "label_pixels.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "road|pole": 3}))
     with pytest.raises(SegError, match="start a new run"):
-        measured_pixels(data, run, config)
+        measured_pixels(data, run)
 
 
 def test_a_run_that_never_began_is_started_again(tmp_path):

@@ -51,10 +51,13 @@ def test_class_weights_are_measured_once(tmp_path):
     # four of the six frames, evenly spread
     counted = sum(np.bincount(parts.train.sample(index).label_HW.ravel(), minlength=256) for index in (0, 1, 3, 4))
     assert list(pixels.values()) == counted[: len(pixels)].tolist()
-    assert parts.loss.weight_S[list(pixels).index("pole")] > parts.loss.weight_S[list(pixels).index("background")]
-    assert parts.loss.weight_S[255] == 0
+    assert (
+        parts.task.loss.weight_S[list(pixels).index("pole")]
+        > parts.task.loss.weight_S[list(pixels).index("background")]
+    )
+    assert parts.task.loss.weight_S[255] == 0
     (tmp_path / "label_pixels.json").write_text(json.dumps(dict.fromkeys(pixels, 1)))
-    again = parts_of(tmp_path).loss.weight_S
+    again = parts_of(tmp_path).task.loss.weight_S
     assert again[1] == again[2] == again[4]  # road, lane and pole, as the file now says
 
 
@@ -62,7 +65,7 @@ def test_data_without_a_labelled_pixel(tmp_path):
     data = runs.folder_data(tmp_path / "data")
     for path in (tmp_path / "data" / "train" / "labels").iterdir():
         Image.fromarray(np.full((64, 96), 11, dtype=np.uint8)).save(path)  # the own bonnet: ignored
-    with pytest.raises(SegError, match="none of 4 training frames has a labelled pixel"):
+    with pytest.raises(SegError, match="none of the training frames that were counted has a labelled pixel"):
         parts_of(tmp_path, data=data)
 
 
@@ -97,8 +100,8 @@ def test_a_cache_changes_no_loss_and_keeps_what_was_decoded(tmp_path):
         config = runs.write_config(tmp_path / "tiny.yaml", data={**data, "cache": cache})
         ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / name)
         assert ended.code == 0, ended.stderr
-        # the frame and label map of each training pair, all of them read again in the second epoch
-        assert len(list((tmp_path / "decoded").rglob("*.npy"))) == (12 if cache else 0)
+        # frame and label map of 6 pairs for training and 3 for validation, all of them read again in the second epoch
+        assert len(list((tmp_path / "decoded").rglob("*.npy"))) == (18 if cache else 0)
     assert runs.losses(tmp_path / "cached") == runs.losses(tmp_path / "plain")
     assert "decoded" not in (tmp_path / "cached" / "config.yaml").read_text()  # it is no part of the record
 

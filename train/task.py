@@ -1,0 +1,88 @@
+"""What a run learns, apart from the loop that learns it: `seg train` and `seg pretrain` are two tasks of one loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seg.config import LoopConfig
+from train.batches import Batch
+
+T = TypeVar("T")
+U8 = npt.NDArray[np.uint8]
+Part = tuple[Tensor, ...]
+"""What one forward and backward pass works on: the tensors that a task made of a batch, or of a part of it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a validation found.
+
+    Attributes:
+        score: the larger the better; the best is kept.
+        figures: for `metrics.jsonl`: numbers, or mappings of names to numbers.
+        line: the figures in a few words.
+        sections: title -> HTML, for the report.
+        meta: what the checkpoint's meta says of it.
+    """
+
+    score: float
+    figures: dict[str, Any]
+    line: str
+    sections: dict[str, str] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Watch(Protocol):
+    """Shows how far a validation is, and ends it early when the run is to stop."""
+
+    def __call__(self, items: Iterable[T], /) -> Iterator[T]:
+        """The items, one after another."""
+        ...
+
+
+class Task(nn.Module, ABC):
+    """A network and what it learns; called as a module, one part after another, so that DDP sees every gradient.
+
+    Attributes:
+        network: what is trained and saved.
+        score_name: what `Outcome.score` is.
+    """
+
+    score_name: str
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @abstractmethod
+    def parts(self, batch: Batch, count: int) -> list[Part]:
+        """The batch on the device, ready to learn from, in `count` parts whose losses add up to the whole batch's.
+
+        Whole means over all processes. What is random in it comes from torch's global generator.
+        """
+
+    @abstractmethod
+    def forward(self, *part: Tensor) -> Tensor:
+        """The loss of one part, with the gradient to follow."""
+
+    @abstractmethod
+    def validate(self, network: nn.Module, watch: Watch) -> Outcome:
+        """Measure `network` (the average) on the validation data, shared out among the processes."""
+
+    @abstractmethod
+    def pictures(self, network: nn.Module) -> U8:
+        """A few validation frames and what `network` makes of them, uint8 RGB (H, W, 3)."""
+
+
+def autocast(config: LoopConfig, device: torch.device) -> AbstractContextManager[object]:
+    """The configured precision of forward passes."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
