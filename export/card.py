@@ -63,8 +63,13 @@ def write_card(
         overwrite: whether it may be replaced.
 
     Raises:
-        SegError: for notes or figures that cannot be read, figures of another file, a picture that is not there.
+        SegError: for a file that restores frames (a card is about classes), notes or figures that cannot be read, figures
+            of another file, a picture that is not there.
     """
+    if spec.profile == "restore":
+        raise SegError(
+            f"{file}: restores frames and knows no classes, which a card's figures are of; see `seg restore`"
+        )
     claim(output, overwrite=overwrite)
     notes = parse(CardNotes, read_yaml(notes_file), notes_file)
     for failure in notes.failures:

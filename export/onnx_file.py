@@ -24,7 +24,16 @@ from seg.config import DataConfig
 from seg.errors import SegError
 from seg.files import atomic, claim, sha256
 from seg.geometry import fit_frame
-from seg.model.checkpoint import WEIGHTS, CheckpointMeta, find_checkpoint, load_network
+from seg.model.autoencoder import Autoencoder
+from seg.model.checkpoint import (
+    WEIGHTS,
+    CheckpointMeta,
+    PretrainMeta,
+    find_checkpoint,
+    load_autoencoder,
+    load_meta,
+    load_network,
+)
 from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecord
 
 OPSET = 20
@@ -34,10 +43,11 @@ OPSET = 20
 class ExportOptions:
     """How to export: which profile, `size` (height, width; None for the validation's), a fixed or dynamic size.
 
-    `weights` is how the file stores them; it computes in float32 either way.
+    `profile` None is `frame`, or `restore` for a run of `seg pretrain`, whose only one it is. `weights` is how the file
+    stores them; it computes in float32 either way.
     """
 
-    profile: Profile = "frame"
+    profile: Profile | None = None
     size: tuple[int, int] | None = None
     dynamic: bool = False
     weights: Storage = "float32"
@@ -56,23 +66,24 @@ def export_run(
     """Export a run's best network; the file gets its name only if its answers match the network's.
 
     Args:
-        run: a run directory or checkpoint.
+        run: a run directory or checkpoint, of `seg train` or `seg pretrain`.
         output: the ONNX file to make.
         frames: real frames to compare answers on, uint8 RGB (H, W, 3), at least one.
         options: how.
         overwrite: whether `output` may be replaced.
 
     Raises:
-        SegError: if `output` exists, the run has no checkpoint, or the answers differ; then there is no file.
+        SegError: if `output` exists, the run has no checkpoint or not the profile, or the answers differ; then there is
+            no file.
     """
     options = options or ExportOptions()
     claim(output, overwrite=overwrite)
     if not frames:
         raise SegError("export needs at least one real frame to compare answers on")
-    network, meta = load_network(run)
+    network, meta, profile = _load(run, options.profile)
     size = options.size or meta.size
-    graph = GRAPHS[options.profile](network).eval()
-    spec = _spec(run, meta, options, size)
+    graph = GRAPHS[profile](network).eval()
+    spec = _spec(run, meta, profile, options, size)
     program = _program(graph, spec, size)
     fitted = [fit_frame(frame, size) for frame in frames]
     if options.dynamic:  # a second shape, odd in both directions
@@ -121,25 +132,38 @@ def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.
     return program
 
 
-def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[int, int]) -> ModelSpec:
+def _load(run: Path, profile: Profile | None) -> tuple[Autoencoder, CheckpointMeta | PretrainMeta, Profile]:
+    """The network, its meta and the profile to export it in, which has to be one of its kind."""
+    if isinstance(load_meta(find_checkpoint(run)), PretrainMeta):
+        if profile not in (None, "restore"):
+            raise SegError(
+                f"{run}: was made by `seg pretrain` and knows no classes; its profile is restore, not {profile}"
+            )
+        autoencoder, pretrained = load_autoencoder(run)
+        return autoencoder, pretrained, "restore"
+    if profile == "restore":
+        raise SegError(f"{run}: was made by `seg train`; profile restore is for runs of `seg pretrain`")
+    network, trained = load_network(run)
+    return network, trained, profile or "frame"
+
+
+def _spec(
+    run: Path, meta: CheckpointMeta | PretrainMeta, profile: Profile, options: ExportOptions, size: tuple[int, int]
+) -> ModelSpec:
     axes: tuple[int | str, int | str] = ("height", "width") if options.dynamic else size
-    tensors = signature(options.profile, *axes, len(meta.ontology))
-    config = meta.config
+    ontology = meta.ontology if isinstance(meta, CheckpointMeta) else None
+    classes = ontology.classes if ontology is not None else ()
+    tensors = signature(profile, *axes, len(classes))
     return ModelSpec(
         name=options.name or meta.run,
-        profile=options.profile,
-        ontology=meta.ontology.name,
-        classes=meta.ontology.classes,
+        profile=profile,
+        ontology=ontology.name if ontology is not None else "none",
+        classes=classes,
         value_range=tensors.value_range,
         size=SizePolicy(kind="dynamic" if options.dynamic else "fixed", height=size[0], width=size[1]),
         inputs=(tensors.input,),
         outputs=tensors.outputs,
-        network={
-            "encoder": config.model.encoder,
-            "decoder": config.model.decoder,
-            "code_channels": str(config.model.code_channels),
-            "weights": options.weights,
-        },
+        network={**_network(meta), "weights": options.weights},
         training=TrainingRecord(
             run=meta.run,
             data=meta.data,
@@ -149,13 +173,28 @@ def _spec(run: Path, meta: CheckpointMeta, options: ExportOptions, size: tuple[i
             steps=meta.steps,
             validation=_portable(meta.config.data),
         ),
-        # at another size it is another network: what the run measured says nothing about it
-        metrics=None
-        if meta.report is None or size != meta.size
-        else MetricRecord(protocol=meta.report.protocol, mean_iou=meta.report.mean_iou, iou=meta.report.iou),
+        metrics=_metrics(meta, size),
         versions={**meta.versions, "onnx": version("onnx"), "onnxscript": version("onnxscript"), "opset": str(OPSET)},
         licence=options.licence,
     )
+
+
+def _network(meta: CheckpointMeta | PretrainMeta) -> dict[str, str]:
+    model = meta.config.model
+    about = {"encoder": model.encoder}
+    if isinstance(meta, CheckpointMeta):
+        about["decoder"] = meta.config.model.decoder
+    else:
+        strengths = meta.config.corruption.model_dump(exclude={"block_size"})
+        about["corruption"] = ",".join(name for name, strength in strengths.items() if strength)
+    return {**about, "code_channels": str(model.code_channels)}
+
+
+def _metrics(meta: CheckpointMeta | PretrainMeta, size: tuple[int, int]) -> MetricRecord | None:
+    # at another size it is another network: what the run measured says nothing about it
+    if isinstance(meta, PretrainMeta) or meta.report is None or size != meta.size:
+        return None
+    return MetricRecord(protocol=meta.report.protocol, mean_iou=meta.report.mean_iou, iou=meta.report.iou)
 
 
 def _portable(data: DataConfig) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import onnxruntime as ort
 import torch
 
 from seg.errors import SegError
-from seg.model.network import SegmentationAutoencoder
+from seg.model.autoencoder import Autoencoder
 from seg.spec import ModelSpec
 
 TIE = 1e-3
@@ -24,26 +25,30 @@ class Tolerance:
     """What may differ.
 
     `pixels` is the share of pixels whose class differs without a tie; `confidence` the difference of a probability;
-    `logits` that of a logit, relative to the frame's largest.
+    `logits` that of a logit, relative to the frame's largest; `grey` that of a restored value from the network's before
+    it is rounded, in grey levels.
     """
 
     pixels: float
     confidence: float
     logits: float
+    grey: float
 
 
-EXACT = Tolerance(pixels=0.0, confidence=0.5 / 255 + 1e-4, logits=1e-3)
-"""What float32 sums in another order explain, and for confidences rounding to uint8 (and float32 just beside it)."""
+EXACT = Tolerance(pixels=0.0, confidence=0.5 / 255 + 1e-4, logits=1e-3, grey=0.5 + 0.1)
+"""What float32 sums in another order explain, and rounding to uint8: a restored value may be one grey level off."""
 
-FLOAT16 = Tolerance(pixels=1e-3, confidence=0.5 / 255 + 0.02, logits=1e-2)
-"""What weights rounded to float16 may change: at most one pixel in a thousand, and confidences by a little."""
+FLOAT16 = Tolerance(pixels=1e-3, confidence=0.5 / 255 + 0.02, logits=1e-2, grey=4.0)
+"""What weights rounded to float16 may change: the class of at most one pixel in a thousand, confidences by a little, no
+restored value by more than four grey levels."""
 
 
 @dataclass(frozen=True)
 class Parity:
     """What was compared: `pixels` of `frames`; share of them that differ, and that differ without being ties.
 
-    `value` is the largest difference of confidence (of a logit, for the profile `logits`; None for `argmax`).
+    `value` is the largest difference of confidence; of a logit for the profile `logits`, of a rounded value in grey levels
+    for `restore`, None for `argmax`. A restored pixel is a tie while it is within the tolerance.
     """
 
     frames: int
@@ -54,7 +59,7 @@ class Parity:
 
 
 def check_parity(
-    network: SegmentationAutoencoder,
+    network: Autoencoder,
     file: Path,
     spec: ModelSpec,
     frames: Sequence[npt.NDArray[np.uint8]],
@@ -63,7 +68,7 @@ def check_parity(
     """Compare the file's answers with the network's.
 
     Args:
-        network: in evaluation mode, on the CPU, in float32.
+        network: in evaluation mode, on the CPU, in float32; one with classes, except for profile `restore`.
         file: the ONNX file.
         spec: its contract.
         frames: uint8 RGB (H, W, 3), of sizes that the file takes.
@@ -77,32 +82,77 @@ def check_parity(
     differing = untied = 0
     value: float | None = None
     for frame in frames:
-        logits_CHW = _reference(network, frame)
         answers = session.run(None, {spec.inputs[0].name: _feed(frame, spec)})
-        classes_HW = _classes(answers[0], spec)
-        top_2HW = np.sort(logits_CHW, axis=0)[-2:]
-        differs_HW = classes_HW != logits_CHW.argmax(0)
-        differing += int(differs_HW.sum())
-        untied += int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
-        difference, limit = _difference(answers, logits_CHW, spec, allowed)
-        if untied > allowed.pixels * pixels or not difference <= limit:  # NaN is no answer either
+        compare = _compare_frames if spec.profile == "restore" else _compare_classes
+        one = compare(network, frame, answers, spec, allowed)
+        differing += one.differing
+        untied += one.untied
+        if untied > allowed.pixels * pixels or not one.difference <= one.limit:  # NaN is no answer either
             raise SegError(
                 f"the exported file does not answer as the network: {untied} of {pixels} pixels differ that are no ties "
-                f"(allowed {allowed.pixels:.1%}), {spec.outputs[-1].name} differs by up to {difference:.3g} "
-                f"(allowed {limit:.4g}); nothing was written"
+                f"(allowed {allowed.pixels:.1%}), {spec.outputs[-1].name} differs by up to {one.difference:.3g} "
+                f"(allowed {one.limit:.4g}); nothing was written"
             )
-        value = max(value or 0.0, difference)
+        value = max(value or 0.0, one.value)
     return Parity(len(frames), pixels, differing / pixels, untied / pixels, None if spec.profile == "argmax" else value)
 
 
-def _reference(network: SegmentationAutoencoder, frame_HWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+class _Compared(NamedTuple):
+    """Of one frame: pixels that differ, and without a tie; the largest difference, the one allowed, the one to tell."""
+
+    differing: int
+    untied: int
+    difference: float
+    limit: float
+    value: float
+
+
+def _compare_classes(
+    network: Autoencoder,
+    frame_HWC: npt.NDArray[np.uint8],
+    answers: Sequence[npt.NDArray[np.generic]],
+    spec: ModelSpec,
+    allowed: Tolerance,
+) -> _Compared:
     with torch.inference_mode():
-        logits_1CHW = network(torch.from_numpy(frame_HWC).permute(2, 0, 1)[None]).logits_BCHW
-    return np.asarray(logits_1CHW[0].numpy(), dtype=np.float32)
+        logits_1CHW = network(_batch(frame_HWC)).logits_BCHW
+    logits_CHW = np.asarray(logits_1CHW[0].numpy(), dtype=np.float32)
+    top_2HW = np.sort(logits_CHW, axis=0)[-2:]
+    differs_HW = _classes(answers[0], spec) != logits_CHW.argmax(0)
+    untied = int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
+    difference, limit = _difference(answers, logits_CHW, spec, allowed)
+    return _Compared(int(differs_HW.sum()), untied, difference, limit, difference)
+
+
+def _compare_frames(
+    network: Autoencoder,
+    frame_HWC: npt.NDArray[np.uint8],
+    answers: Sequence[npt.NDArray[np.generic]],
+    spec: ModelSpec,
+    allowed: Tolerance,
+) -> _Compared:
+    with torch.inference_mode():
+        restored_13HW = network(_batch(frame_HWC)).frame_B3HW
+    restored_HWC = restored_13HW[0].permute(1, 2, 0).numpy()
+    answer_HWC = np.asarray(answers[0][0], dtype=np.float32)
+    from_rounded_HWC = np.abs(answer_HWC - np.rint(restored_HWC).clip(0, 255))
+    # before rounding: a graph that cuts fractions off instead is found here
+    difference_HWC = np.abs(answer_HWC - restored_HWC.clip(0, 255))
+    return _Compared(
+        int((from_rounded_HWC > 0).any(2).sum()),
+        int((difference_HWC > allowed.grey).any(2).sum()),
+        float(difference_HWC.max()),
+        allowed.grey,
+        float(from_rounded_HWC.max()),
+    )
+
+
+def _batch(frame_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(frame_HWC).permute(2, 0, 1)[None]
 
 
 def _feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
-    if spec.profile == "frame":
+    if spec.profile in ("frame", "restore"):
         return frame_HWC[None]
     return np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder
 from seg.spec import Profile, TensorSpec
 
@@ -53,7 +54,26 @@ class ArgmaxGraph(nn.Module):
         return logits_BCHW.argmax(1).unsqueeze(-1)
 
 
-GRAPHS: dict[Profile, type[nn.Module]] = {"frame": FrameGraph, "logits": LogitsGraph, "argmax": ArgmaxGraph}
+class RestoreGraph(nn.Module):
+    """uint8 RGB frames in, uint8 RGB frames out: what the autoencoder makes of a frame's code."""
+
+    def __init__(self, network: Autoencoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frame_BHW3: Tensor) -> Tensor:
+        """The restored frame, rounded and clipped: uint8 RGB (B, H, W, 3)."""
+        restored_B3HW = self.network(frame_BHW3.permute(0, 3, 1, 2)).frame_B3HW
+        restored_B3HW = restored_B3HW.round().clamp(0.0, 255.0).to(torch.uint8)
+        return restored_B3HW.permute(0, 2, 3, 1)
+
+
+GRAPHS: dict[Profile, type[nn.Module]] = {
+    "frame": FrameGraph,
+    "logits": LogitsGraph,
+    "argmax": ArgmaxGraph,
+    "restore": RestoreGraph,
+}
 
 
 @dataclass(frozen=True)
@@ -67,11 +87,17 @@ class Signature:
 
 def signature(profile: Profile, height: int | str, width: int | str, classes: int) -> Signature:
     """The tensors of a profile at a size, which is two numbers, or two names where it is dynamic."""
+    frame = TensorSpec(
+        name="frame", dtype="uint8", layout="NHWC", shape=(1, height, width, 3), meaning="RGB frame, 0..255"
+    )
+    if profile == "restore":
+        restored = TensorSpec(
+            name="restored", dtype="uint8", layout="NHWC", shape=frame.shape, meaning="restored RGB frame, 0..255"
+        )
+        return Signature(frame, (restored,), (0.0, 255.0))
     if profile == "frame":
         return Signature(
-            TensorSpec(
-                name="frame", dtype="uint8", layout="NHWC", shape=(1, height, width, 3), meaning="RGB frame, 0..255"
-            ),
+            frame,
             (
                 TensorSpec(name="classes", dtype="uint8", layout="NHW", shape=(1, height, width), meaning="class ids"),
                 TensorSpec(

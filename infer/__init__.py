@@ -5,6 +5,8 @@ from infer import Segmenter
 segmenter = Segmenter()    # the shipped network `drive`; Segmenter("camvid11"), Segmenter("my-model.onnx")
 answer = segmenter(frame)  # uint8 RGB, (H, W, 3), any size
 answer.classes             # uint8, (H, W): ids of segmenter.spec.classes
+
+An autoencoder's file gives frames back: `Restorer("restore.onnx")(frame, "denoise")`.
 """
 
 from __future__ import annotations
@@ -14,18 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from infer.pipeline import Summary, run
+    from infer.restorer import Restoration, RestoreJob, Restorer
     from infer.segmenter import Segmentation, Segmenter
-    from infer.source import Source
-    from infer.sources import open_source
+    from seg.sources.base import Source
+    from seg.sources.open import open_source
 
-__all__ = ["Segmentation", "Segmenter", "Source", "Summary", "open_source", "run"]
+__all__ = [
+    "Restoration",
+    "RestoreJob",
+    "Restorer",
+    "Segmentation",
+    "Segmenter",
+    "Source",
+    "Summary",
+    "open_source",
+    "run",
+]
 
 _HOMES = {
+    "Restoration": "infer.restorer",
+    "RestoreJob": "infer.restorer",
+    "Restorer": "infer.restorer",
     "Segmentation": "infer.segmenter",
     "Segmenter": "infer.segmenter",
-    "Source": "infer.source",
+    "Source": "seg.sources.base",
     "Summary": "infer.pipeline",
-    "open_source": "infer.sources",
+    "open_source": "seg.sources.open",
     "run": "infer.pipeline",
 }
 

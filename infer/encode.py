@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from infer.segmenter import Segmentation
-from infer.sinks import Painter, Sink, check_suffix
+from infer.sink import Sink, check_suffix
+from infer.sinks import Paint
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import OutputContainer
     from av.video.stream import VideoStream
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
 TIME_BASE = Fraction(1, 90_000)
 """The clock of encoded files: fine enough for any frame rate, variable ones too."""
@@ -34,7 +37,7 @@ class _Video(Sink):
         self._last_pts: int | None = None
         self._container: OutputContainer | None = None
 
-    def _write(self, frame: Frame, segmentation: Segmentation) -> None:
+    def _write(self, frame: Frame, answer: Any) -> None:
         if self._container is None:
             import av
 
@@ -43,7 +46,7 @@ class _Video(Sink):
             self._container = av.open(str(self._temporary), "w", options=options)
             self._stream = self._open_stream(self._container, *self._size)
             self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
-        picture = self._encode(frame, segmentation)
+        picture = self._encode(frame, answer)
         pts = (frame.time_ns * 9 + 50_000) // 100_000
         if self._last_pts is not None:  # encoders refuse a clock that stands or runs backwards
             pts = max(pts, self._last_pts + 1)
@@ -66,21 +69,21 @@ class _Video(Sink):
         """The stream for frames of this size."""
 
     @abstractmethod
-    def _encode(self, frame: Frame, segmentation: Segmentation) -> VideoFrame:
+    def _encode(self, frame: Frame, answer: Any) -> VideoFrame:
         """The picture in the stream's pixel format."""
 
 
 class OverlayVideo(_Video):
-    """The painted frames as H.264, yuv420p, index in front (faststart): it plays in a browser while it loads.
+    """The painted (or restored) frames as H.264, yuv420p, index in front (faststart): it plays in a browser while it loads.
 
     Size and times are the source's; H.264 takes even sizes only, so an odd edge is doubled. BT.709, limited range.
     """
 
     kind = "overlay"
 
-    def __init__(self, path: Path, painter: Painter, fps: Fraction, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, painter: Paint, fps: Fraction, *, overwrite: bool = False) -> None:
         """`fps` is the nominal rate (`Source.fps`). SegError where the suffix is not .mp4, .mov or .mkv."""
-        check_suffix(path, (".mp4", ".mov", ".mkv"))
+        check_suffix(path, VIDEO_SUFFIXES)
         super().__init__(path, fps, overwrite=overwrite)
         self._painter = painter
 
@@ -94,11 +97,11 @@ class OverlayVideo(_Video):
         codec.color_primaries = codec.color_trc = 1  # BT.709, as the colour space
         return stream
 
-    def _encode(self, frame: Frame, segmentation: Segmentation) -> VideoFrame:
+    def _encode(self, frame: Frame, answer: Any) -> VideoFrame:
         from av import VideoFrame
         from av.video.reformatter import ColorRange, Colorspace
 
-        rgb_HWC = fit_frame(self._painter(frame, segmentation), self._size)
+        rgb_HWC = fit_frame(self._painter(frame, answer), self._size)
         height, width = self._size
         if height % 2 or width % 2:
             rgb_HWC = np.asarray(

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from infer.segmenter import Segmenter
-from infer.sinks import Sink
-from infer.source import Source
+from infer.sink import Sink
+from infer.stream import Streaming
+from seg.sources.base import Source
 
 Progress = Callable[[int], None]
 """Called with the number of frames done, after each frame."""
@@ -25,7 +25,7 @@ class Summary:
     """What a run did.
 
     Attributes:
-        frames: how many were segmented.
+        frames: how many were answered.
         seconds: from the first frame asked for to the last output finished.
         problem: why frames of the source are missing or damaged, None if none are.
         outputs: the files and folders made.
@@ -42,10 +42,11 @@ class Summary:
         return self.frames / self.seconds if self.seconds else 0.0
 
 
-def run(segmenter: Segmenter, source: Source, sinks: Sequence[Sink], progress: Progress | None = None) -> Summary:
-    """Segment every frame of `source` into every sink, which are opened and closed here.
+def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progress | None = None) -> Summary:
+    """Send every frame of `source` with the model's answer into every sink; sinks are opened and closed here.
 
-    The time of each sink goes into the segmentation's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
+    The model is a `Segmenter`, or a `RestoreJob`; the sinks are those that take its answers. The time of each sink goes
+    into the answer's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
     where the program turns it into an exception) takes effect between two frames: the outputs are finished and named,
     then KeyboardInterrupt goes on. A second one takes effect at once.
 
@@ -60,11 +61,11 @@ def run(segmenter: Segmenter, source: Source, sinks: Sequence[Sink], progress: P
             stack.enter_context(sink)
         with _between_frames() as interrupt_now:
             try:
-                for frame, segmentation in segmenter.stream(source):
+                for frame, answer in model.stream(source):
                     for sink in sinks:
                         before = time.perf_counter()
-                        sink.write(frame, segmentation)
-                        segmentation.timings[sink.kind] = time.perf_counter() - before
+                        sink.write(frame, answer)
+                        answer.timings[sink.kind] = time.perf_counter() - before
                     frames += 1
                     if progress is not None:
                         progress(frames)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.session import Session
+from infer.stream import timed
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
@@ -57,10 +58,13 @@ class Segmenter:
             threads: CPU threads of the network; None leaves the choice to the runtime.
 
         Raises:
-            SegError: where the file or the provider cannot be used, saying why.
+            SegError: where the file or the provider cannot be used, saying why; a file that restores frames too.
         """
-        self._session = Session(resolve_model(model), provider, threads)
+        path = resolve_model(model)
+        self._session = Session(path, provider, threads)
         self.spec: ModelSpec = self._session.spec
+        if self.spec.profile == "restore":
+            raise SegError(f"{path}: restores frames and knows no classes; use it with `seg restore` (infer.Restorer)")
         self.provider: str = self._session.provider
         self.choice: str = self._session.choice
 
@@ -94,13 +98,7 @@ class Segmenter:
 
         The time that the source took for a frame is `timings["decode"]`.
         """
-        before = time.perf_counter()
-        for frame in source:
-            decode = time.perf_counter() - before
-            segmentation = self(frame)
-            segmentation.timings["decode"] = decode
-            yield frame, segmentation
-            before = time.perf_counter()
+        return timed(source, self)
 
     def _preprocess(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
         """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""

@@ -1,118 +1,49 @@
-"""Where answers go. A sink is a context manager that takes frames one by one, in bounded memory.
-
-What it writes stands under a temporary name until the block ends. By its own end, Ctrl-C or SIGTERM the output is
-finished and gets its name; by any other error (a full disk...) it is removed, and an older one stays as it was.
-The sinks that encode video are in `infer.encode`.
-"""
+"""Where answers go: pictures, folders of pictures, statistics. The sinks that encode video are in `infer.encode`."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from infer.restorer import Restoration
 from infer.segmenter import Segmentation
+from infer.sink import Sink, check_suffix
 from seg.draw import overlay
 from seg.errors import SegError
-from seg.files import atomic, claim
+from seg.files import claim
 from seg.frame import Frame
 from seg.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Pillow
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "MaskFolder",
+    "OverlayImage",
+    "Paint",
+    "Painter",
+    "PictureFolder",
+    "RestoredFolder",
+    "Sink",
+    "Stats",
+    "restored_picture",
+    "statistics",
+]
+
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
-
-class Sink(ABC):
-    """One output. Call `write` for each frame inside its `with` block.
-
-    Attributes:
-        kind: its stage in timings: "overlay", "masks"...
-        path: the file or folder that it makes.
-        frames: how many frames it holds.
-        kept: whether the output stands under its name (after the block).
-    """
-
-    kind: str
-
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        """Check that `path` may be written, before any work; SegError otherwise."""
-        self.path = path
-        self.frames = 0
-        self.kept = False
-        self._state: Literal["open", "broken", "finished"] = "open"
-        self._stack = ExitStack()
-        self._claim(overwrite)
-
-    def __enter__(self) -> Sink:
-        self._temporary = self._stack.enter_context(self._reserve())
-        return self
-
-    def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Add one frame; SegError where the disk takes no more."""
-        with self._disk_errors():
-            self._write(frame, segmentation)
-        self.frames += 1
-
-    def finish(self) -> None:
-        """Complete the output under its temporary name. Leaving the block does it too; twice does no harm."""
-        if self._state == "open" and self.frames:
-            self._state = "broken"  # unless closing comes to its end
-            with self._disk_errors():
-                self._close()
-            self._state = "finished"
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        stopped = isinstance(error, KeyboardInterrupt)
-        wanted = self.frames > 0 and self._state != "broken" and (error is None or stopped)
-        # what was reserved is named where this block ends, and removed where it raises
-        with suppress(_Unwanted), self._disk_errors(), self._stack:
-            try:
-                if not wanted:
-                    raise _Unwanted
-                self.finish()
-            except BaseException:
-                with suppress(Exception):  # it goes away: whether it closes cleanly does not matter any more
-                    self._close()
-                raise
-        self.kept = wanted
-
-    def _claim(self, overwrite: bool) -> None:
-        claim(self.path, overwrite=overwrite)
-
-    def _reserve(self) -> AbstractContextManager[Path]:
-        return atomic(self.path)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except SegError:
-            raise
-        except (OSError, ValueError) as error:  # PyAV's errors are one or the other
-            reason = getattr(error, "strerror", None) or error
-            raise SegError(f"{self.path}: cannot be written ({reason}); nothing of it was kept") from error
-
-    @abstractmethod
-    def _write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Add one frame."""
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Complete and close the output."""
-
-
-class _Unwanted(Exception):  # noqa: N818
-    """Ends a block whose output is not to be kept."""
+Paint = Callable[[Frame, Any], npt.NDArray[np.uint8]]
+"""Makes the picture to show of a frame and a model's answer to it: uint8 RGB, HWC. `Painter` is one."""
 
 
 class Painter:
@@ -137,52 +68,42 @@ class OverlayImage(Sink):
 
     kind = "overlay"
 
-    def __init__(self, path: Path, painter: Painter, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, painter: Paint, *, overwrite: bool = False) -> None:
         """SegError where the suffix is none of PICTURE_SUFFIXES."""
         check_suffix(path, PICTURE_SUFFIXES)
         super().__init__(path, overwrite=overwrite)
         self._painter = painter
 
-    def _write(self, frame: Frame, segmentation: Segmentation) -> None:
+    def _write(self, frame: Frame, answer: Any) -> None:
         from PIL import Image
 
-        Image.fromarray(self._painter(frame, segmentation)).save(self._temporary, quality=95)
+        Image.fromarray(self._painter(frame, answer)).save(self._temporary, quality=95)
 
     def _close(self) -> None:
         return
 
 
-SOFTWARE = "segmentation-autoencoder"
-"""What our masks say of themselves in the PNG's `Software` text: only such files are replaced."""
+class PictureFolder(Sink):
+    """PNGs, one a frame: `000000.png`..., or the image's own name for a source of images.
 
+    The folder gets its name as a whole.
 
-def _is_ours(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return picture.format == "PNG" and picture.info.get("Software") == SOFTWARE
-    except OSError:
-        return False
-
-
-class MaskFolder(Sink):
-    """Index PNGs with the palette, one a frame: `000000.png`..., or the image's own name for a source of images.
-
-    Pixel values are class ids; viewers show the colours. The folder gets its name as a whole.
+    Attributes:
+        software: what the PNGs say of themselves in their `Software` text: only such files are replaced.
+        command: who writes them.
     """
 
-    kind = "masks"
+    software: str
+    command: str
 
-    def __init__(self, path: Path, spec: ModelSpec, *, by_source: bool = False, overwrite: bool = False) -> None:
-        """`by_source` names masks by their images. SegError where the folder exists and holds something."""
+    def __init__(self, path: Path, *, by_source: bool = False, overwrite: bool = False) -> None:
+        """`by_source` names pictures by their images. SegError where the folder exists and holds something."""
         from PIL.PngImagePlugin import PngInfo
 
         super().__init__(path, overwrite=overwrite)
-        self._palette = spec.as_ontology().palette_C3.tobytes().ljust(256 * 3, b"\0")
         self._by_source = by_source
         self._signed = PngInfo()
-        self._signed.add_text("Software", SOFTWARE)
+        self._signed.add_text("Software", self.software)
 
     def _claim(self, overwrite: bool) -> None:
         if not self.path.is_dir():
@@ -195,11 +116,22 @@ class MaskFolder(Sink):
             raise SegError(
                 f"{self.path}: exists already and holds files; give --overwrite to replace it, or another name"
             )
-        other = next((entry for entry in held if not _is_ours(entry)), None)
-        if other:  # the whole folder is replaced: one that holds anything but our masks was named by mistake
-            raise SegError(f"{self.path}: holds {other.name!r}, which `seg infer` did not write; choose another folder")
+        other = next((entry for entry in held if not self._is_ours(entry)), None)
+        if other:  # the whole folder is replaced: one that holds anything but our pictures was named by mistake
+            raise SegError(
+                f"{self.path}: holds {other.name!r}, which `{self.command}` did not write; choose another folder"
+            )
         if not os.access(self.path.parent, os.W_OK):
             raise SegError(f"{self.path.parent}: not writable; choose another folder")
+
+    def _is_ours(self, path: Path) -> bool:
+        from PIL import Image
+
+        try:
+            with Image.open(path) as picture:
+                return picture.format == "PNG" and picture.info.get("Software") == self.software
+        except OSError:
+            return False
 
     @contextmanager
     def _reserve(self) -> Iterator[Path]:
@@ -213,19 +145,55 @@ class MaskFolder(Sink):
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _write(self, frame: Frame, segmentation: Segmentation) -> None:
-        from PIL import Image
-
-        picture = Image.fromarray(segmentation.classes)
-        picture.putpalette(self._palette)
+    def _write(self, frame: Frame, answer: Any) -> None:
         name = Path(frame.source).stem if self._by_source else f"{frame.index:06d}"
         target = self._temporary / f"{name}.png"
         if target.exists():  # images of one name in several formats or folders
             target = self._temporary / f"{name}_{frame.index:06d}.png"
-        picture.save(target, compress_level=3, pnginfo=self._signed)
+        self._picture(frame, answer).save(target, compress_level=3, pnginfo=self._signed)
 
     def _close(self) -> None:
         return
+
+    @abstractmethod
+    def _picture(self, frame: Frame, answer: Any) -> Pillow:
+        """The picture to save."""
+
+
+class MaskFolder(PictureFolder):
+    """Index PNGs with the palette: pixel values are class ids; viewers show the colours."""
+
+    kind = "masks"
+    software, command = "segmentation-autoencoder", "seg infer"
+
+    def __init__(self, path: Path, spec: ModelSpec, *, by_source: bool = False, overwrite: bool = False) -> None:
+        """`by_source` names masks by their images. SegError where the folder exists and holds something."""
+        super().__init__(path, by_source=by_source, overwrite=overwrite)
+        self._palette = spec.as_ontology().palette_C3.tobytes().ljust(256 * 3, b"\0")
+
+    def _picture(self, frame: Frame, segmentation: Segmentation) -> Pillow:
+        from PIL import Image
+
+        picture = Image.fromarray(segmentation.classes)
+        picture.putpalette(self._palette)
+        return picture
+
+
+def restored_picture(frame: Frame, restoration: Restoration) -> npt.NDArray[np.uint8]:
+    """The `Paint` of a restored frame: the answer itself, uint8 RGB, HWC."""
+    return restoration.rgb_HWC
+
+
+class RestoredFolder(PictureFolder):
+    """Restored frames as RGB PNGs, so without loss."""
+
+    kind = "restored"
+    software, command = "segmentation-autoencoder restored", "seg restore"
+
+    def _picture(self, frame: Frame, restoration: Restoration) -> Pillow:
+        from PIL import Image
+
+        return Image.fromarray(restoration.rgb_HWC)
 
 
 class Stats(Sink):
@@ -266,9 +234,3 @@ def statistics(frame: Frame, segmentation: Segmentation, names: tuple[str, ...])
         "novelty": novelty,
         "seconds": {stage: round(seconds, 6) for stage, seconds in segmentation.timings.items()},
     }
-
-
-def check_suffix(path: Path, allowed: tuple[str, ...]) -> None:
-    """SegError unless the path ends in one of the suffixes."""
-    if path.suffix.lower() not in allowed:
-        raise SegError(f"{path}: expected a name that ends in {' or '.join(allowed)}, got {path.suffix or 'none'!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from seg.classes import ClassInfo, Ontology
 from seg.errors import SegError
@@ -14,7 +14,8 @@ from seg.strict import Strict
 METADATA_KEY = "segmentation_autoencoder.spec"
 """The key of the ONNX file's metadata that holds the contract, as JSON."""
 
-Profile = Literal["frame", "logits", "argmax"]
+Profile = Literal["frame", "logits", "argmax", "restore"]
+"""`restore` answers frames and knows no classes; the others answer classes."""
 
 
 class TensorSpec(Strict):
@@ -30,8 +31,9 @@ class TensorSpec(Strict):
 class SizePolicy(Strict):
     """Which frame sizes the graph takes.
 
-    `fixed`: exactly height x width; `infer` stretches other frames, bilinear, and answers at their own size by nearest
-    neighbour. `dynamic`: any size; height and width are then the size it was trained and checked at.
+    `fixed`: exactly height x width; `infer` stretches other frames, bilinear, and answers at their own size: class maps
+    by nearest neighbour, restored frames bilinear. `dynamic`: any size; height and width are then the size it was
+    trained and checked at.
     """
 
     kind: Literal["fixed", "dynamic"]
@@ -64,7 +66,10 @@ class MetricRecord(Strict):
 
 
 class ModelSpec(Strict):
-    """Everything a program needs to run the network and to read its answers."""
+    """Everything a program needs to run the network and to read its answers.
+
+    `classes` is empty for profile `restore`, and only there.
+    """
 
     version: Literal[1] = 1
     name: str
@@ -83,8 +88,21 @@ class ModelSpec(Strict):
     versions: dict[str, str]
     licence: str
 
+    @model_validator(mode="after")
+    def _classes_unless_restored(self) -> ModelSpec:
+        if bool(self.classes) == (self.profile == "restore"):
+            raise ValueError(f"{len(self.classes)} classes do not fit the profile {self.profile!r}")
+        return self
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """What a network of profile `restore` learned to undo, by the names of a pretraining run's `corruption`."""
+        return tuple(name for name in self.network.get("corruption", "").split(",") if name)
+
     def as_ontology(self) -> Ontology:
-        """The classes as an ontology."""
+        """The classes as an ontology; SegError for profile `restore`, which has none."""
+        if not self.classes:
+            raise SegError(f"{self.name}: restores frames (profile {self.profile!r}) and knows no classes")
         return Ontology(name=self.ontology, classes=self.classes)
 
     def to_metadata(self) -> dict[str, str]:

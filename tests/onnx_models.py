@@ -1,4 +1,4 @@
-"""Tiny ONNX files with our metadata: the class of a pixel is the band of brightness that it lies in."""
+"""Tiny ONNX files with our metadata: classes that are bands of brightness, and frames changed by a line a channel."""
 
 from __future__ import annotations
 
@@ -100,8 +100,55 @@ def save_bands(path: Path, profile: str = "frame", metadata: bool = True, **opti
         [helper.make_tensor_value_info(t.name, types[t.dtype], t.shape) for t in spec.outputs],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in consts.items()],
     )
+    return _save(path, graph, spec if metadata else None)
+
+
+def _save(path: Path, graph: onnx.GraphProto, spec: ModelSpec | None) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    if metadata:
+    if spec is not None:
         helper.set_model_props(model, spec.to_metadata())
     onnx.save(model, path)
     return path
+
+
+ALL_CORRUPTIONS = "grey,watermark,blocks,pixels,noise"
+
+
+def make_restore_spec(corruption: str = ALL_CORRUPTIONS, size: tuple[int, int] = (48, 64), dynamic: bool = True):
+    h, w = ("height", "width") if dynamic else size
+    tensors = [
+        TensorSpec(name=name, dtype="uint8", layout="NHWC", shape=(1, h, w, 3), meaning="RGB")
+        for name in ("frame", "restored")
+    ]
+    changes = {
+        "name": "lines",
+        "profile": "restore",
+        "ontology": "none",
+        "classes": (),
+        "size": SizePolicy(kind="dynamic" if dynamic else "fixed", height=size[0], width=size[1]),
+        "inputs": tuple(tensors[:1]),
+        "outputs": tuple(tensors[1:]),
+        "network": {"kind": "lines", "corruption": corruption},
+    }
+    return ModelSpec(**{**dict(make_spec()), **changes})
+
+
+def expected_restored(rgb_HWC: np.ndarray, scale: float = 1.0, offset=(0, 0, 0)) -> np.ndarray:
+    """What the tiny restoring network answers: scale x pixel + the channel's offset, clipped."""
+    return np.clip(rgb_HWC.astype(np.float32) * scale + np.float32(offset), 0, 255).astype(np.uint8)
+
+
+def save_restore(path: Path, scale: float = 1.0, offset=(0, 0, 0), **options) -> Path:
+    """Write the network of `expected_restored`; it takes the options of `make_restore_spec`."""
+    spec = make_restore_spec(**options)
+    consts = {"scale": np.float32(scale), "offset": np.float32(offset), "low": np.float32(0), "high": np.float32(255)}
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["moved"]),
+        helper.make_node("Clip", ["moved", "low", "high"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["restored"], to=TensorProto.UINT8),
+    ]
+    infos = [helper.make_tensor_value_info(t.name, TensorProto.UINT8, t.shape) for t in spec.inputs + spec.outputs]
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in consts.items()]
+    return _save(path, helper.make_graph(nodes, "lines", infos[:1], infos[1:], tensors), spec)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from seg.classes import load_ontology
 from seg.cli import app, main
-from seg.config import DataSource, ModelConfig, SyntheticData, load_run_config
+from seg.config import DataSource, ModelConfig, SyntheticData, load_pretrain_config, load_run_config
 from seg.data.open import READERS
 from seg.labels import load_label_set
 from seg.metrics import PROTOCOL
@@ -99,12 +99,13 @@ def test_commands_parse(page, line):
     given = command.make_context("seg", rest).params  # refuses unknown options and what is missing or ill-typed
     config = given.get("config")
     if config is not None and config.parts[0] == "configs":
-        load_run_config(ROOT / config, given.get("overrides") or given.get("override"))
+        load = load_pretrain_config if line.startswith("pretrain") else load_run_config
+        load(ROOT / config, given.get("overrides") or given.get("override"))
 
 
 def test_there_are_commands_to_check():
     named = {line.split()[0] for _, line in all_seg_lines()}
-    assert {"data", "train", "eval", "export", "infer", "doctor"} <= named
+    assert {"data", "train", "pretrain", "eval", "export", "infer", "doctor"} <= named
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -211,6 +212,11 @@ def test_shipped_runs_parse(path):
     for source in (*run.data.train, *run.data.val):
         if source.labels is not None:
             load_label_set(source.labels, ontology)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "pretrain").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_pretraining_runs_parse(path):
+    load_pretrain_config(path)
 
 
 def test_no_page_tells_of_a_machine():

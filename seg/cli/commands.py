@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from seg.cli import card, data, demo, doctor, evaluate, export, infer, train
+from seg.cli import card, data, demo, doctor, evaluate, export, infer, inspect, pretrain, restore, train
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app."""
     app.command("demo")(demo.demo)
     app.command("train")(train.train)
+    app.command("pretrain")(pretrain.pretrain)
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)
     app.command("card")(card.card)
     app.add_typer(data.app, name="data")
     app.command("infer")(infer.infer)
+    app.command("restore")(restore.restore)
+    app.command("inspect")(inspect.inspect)
     app.command("doctor")(doctor.doctor)

@@ -23,8 +23,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run directory or checkpoint folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to make.")],
     profile: Annotated[
-        str, typer.Option(help="frame (uint8 in and out), logits (float, Autoware) or argmax (float in, Isaac ROS).")
-    ] = "frame",
+        str | None,
+        typer.Option(
+            help="frame (uint8 in and out; the default), logits (float, Autoware) or argmax (float in, Isaac ROS); "
+            "restore (frames in and out) is the one of a run of `seg pretrain`."
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="The network's size (default: its validation's).")
     ] = None,
@@ -45,12 +49,14 @@ def export(
     from seg.files import claim
 
     claim(output, overwrite=overwrite)
-    if profile not in ("frame", "logits", "argmax"):
-        raise SegError(f"--profile: expected frame, logits or argmax, got {profile!r}")
+    if profile not in (None, "frame", "logits", "argmax", "restore"):
+        raise SegError(
+            f"--profile: expected frame, logits or argmax, got {profile!r}; a run of `seg pretrain` needs none (restore)"
+        )
     if weights not in ("float32", "float16"):
         raise SegError(f"--weights: expected float32 or float16, got {weights!r}")
     options = ExportOptions(
-        cast("Profile", profile),
+        cast("Profile | None", profile),
         parse_size(size),
         dynamic,
         cast("Storage", weights),
@@ -59,11 +65,15 @@ def export(
     )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
-    value = "" if parity.value is None else f", {spec.outputs[-1].name} by up to {parity.value:.2g}"
+    if spec.profile == "restore":
+        how = f"by up to {parity.value:.0f} grey level{'' if parity.value == 1 else 's'}; undoes "
+        how += ", ".join(spec.corruptions) or "no corruption: it was trained for none"
+    else:
+        value = "" if parity.value is None else f", {spec.outputs[-1].name} by up to {parity.value:.2g}"
+        how = f"({parity.differing_without_tie:.4%} other than ties){value}"
     typer.echo(
         f"{output}: {spec.size.kind} {spec.size.height}x{spec.size.width}, {output.stat().st_size / 1e6:.1f} MB; on "
-        f"{parity.frames} real frames {parity.differing:.4%} of pixels differ from the network "
-        f"({parity.differing_without_tie:.4%} other than ties){value}"
+        f"{parity.frames} real frames {parity.differing:.4%} of pixels differ from the network {how}"
     )
 
 
@@ -79,9 +89,13 @@ def _folder_frames(folder: Path) -> list[npt.NDArray[np.uint8]]:
 
 
 def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
+    from seg.classes import load_ontology
     from seg.data.open import open_data
-    from seg.model.checkpoint import find_checkpoint, load_meta
+    from seg.model.checkpoint import PretrainMeta, find_checkpoint, load_meta
 
     meta = load_meta(find_checkpoint(run))
-    data = open_data(meta.config.data.val, meta.ontology)
+    if isinstance(meta, PretrainMeta):  # frames alone are read: any ontology does
+        data = open_data(meta.config.data.val, load_ontology("drive"), cache=meta.config.data.cache)
+    else:
+        data = open_data(meta.config.data.val, meta.ontology)
     return [data.frame(index) for index in data.spread(FRAMES)]

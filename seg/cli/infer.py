@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seg.errors import InterruptedRunError, SegError
+from seg.cli.running import run_and_tell, warnings_as_lines
+from seg.errors import SegError
 
 if TYPE_CHECKING:
     from infer.segmenter import Segmenter
     from infer.sinks import Sink
-    from infer.source import Source
+    from seg.sources.base import Source
 
 
 def infer(
@@ -40,31 +41,19 @@ def infer(
 
     Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png.
     """
-    from infer.pipeline import run
-    from infer.progress import terminal_progress
-    from infer.sources import open_source
+    from infer.segmenter import Segmenter
+    from seg.sources.open import open_source
 
     model, source = model_and_source(words)
-    segmenter = _load(model, provider, threads)
+    with warnings_as_lines():
+        segmenter = Segmenter(model, provider, threads)
     with open_source(source, fps) as frames:
         if not (overlay or masks or mask_video or stats):
             overlay = default_overlay(frames)
         named = {"overlay": overlay, "masks": masks, "mask_video": mask_video, "stats": stats}
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
-        try:
-            with terminal_progress(frames.count) as progress:
-                summary = run(segmenter, frames, sinks, progress)
-        except KeyboardInterrupt as stop:
-            raise _interrupted(stop, sinks) from None
-    typer.echo(
-        f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s "
-        f"({segmenter.spec.name}; {segmenter.choice})"
-    )
-    for path in summary.outputs:
-        typer.echo(str(path))
-    if summary.problem:
-        raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
+        run_and_tell(segmenter, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks)
 
 
 def model_and_source(words: list[str]) -> tuple[Path, str]:
@@ -135,27 +124,3 @@ def protect_inputs(source: Source, model: Path, outputs: list[Path]) -> None:
         if resolved in seen:
             raise SegError(f"{output}: named for two outputs; choose another name for one of them")
         seen.add(resolved)
-
-
-def _load(model: Path, provider: str, threads: int | None) -> Segmenter:
-    """The segmenter; its warnings as lines of ours."""
-    import warnings
-
-    from infer.segmenter import Segmenter
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        segmenter = Segmenter(model, provider, threads)
-    for warning in caught:
-        typer.echo(f"seg: warning: {warning.message}", err=True)
-    return segmenter
-
-
-def _interrupted(stop: KeyboardInterrupt, sinks: list[Sink]) -> InterruptedRunError:
-    from seg.cli import Terminated
-
-    kept = [f"{sink.path} ({sink.frames} frames)" for sink in sinks if sink.kept]
-    said = f"kept, finished: {', '.join(kept)}" if kept else "nothing was written"
-    if isinstance(stop, Terminated):
-        return InterruptedRunError(f"terminated; {said}", 143)
-    return InterruptedRunError(f"stopped by Ctrl-C; {said}", 130)

@@ -1,10 +1,10 @@
-"""All of `infer`, and `seg infer` and `seg doctor`, in a process where importing torch, train or export fails."""
+"""All of `infer`, and `seg infer`, `seg restore` and `seg doctor`, in a process where importing torch, train or export fails."""
 
 import subprocess
 import sys
 
 from media import write_video
-from onnx_models import save_bands
+from onnx_models import save_bands, save_restore
 
 SCRIPT = """
 import importlib, pkgutil, sys
@@ -19,7 +19,7 @@ import infer
 for module in pkgutil.walk_packages(infer.__path__, "infer."):
     importlib.import_module(module.name)
 
-model, video, out = sys.argv[1:]
+model, restoring, video, out = sys.argv[1:]
 from seg.cli import main
 
 def run(*arguments):
@@ -31,6 +31,7 @@ def run(*arguments):
 run("infer", model, video, "--overlay", out + "/o.mp4", "--masks", out + "/m", "--mask-video", out + "/m.mkv",
     "--stats", out + "/s.jsonl")
 run("infer", model, out + "/m")
+run("restore", restoring, video, "--task", "denoise", "--output", out + "/r.mp4")
 run("--help")
 
 from infer import Segmenter, open_source
@@ -46,9 +47,10 @@ assert not {"torch", "train", "export"} & set(sys.modules)
 
 def test_infer_without_torch(tmp_path):
     model, video = save_bands(tmp_path / "bands.onnx"), write_video(tmp_path / "drive.mp4", count=3)
+    restoring = save_restore(tmp_path / "restore.onnx")
     (tmp_path / "out").mkdir()
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(model), str(video), str(tmp_path / "out")],
+        [sys.executable, "-c", SCRIPT, str(model), str(restoring), str(video), str(tmp_path / "out")],
         capture_output=True,
         text=True,
         timeout=120,
@@ -56,4 +58,5 @@ def test_infer_without_torch(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "frames 3" in result.stdout
-    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"o.mp4", "m", "m.mkv", "s.jsonl", "m.overlay.mp4"}
+    made = {"o.mp4", "m", "m.mkv", "s.jsonl", "m.overlay.mp4", "r.mp4"}
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == made

@@ -1,0 +1,62 @@
+"""What `seg infer` and `seg restore` have in common: a model runs over a source into sinks, told in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from seg.errors import InterruptedRunError, SegError
+
+if TYPE_CHECKING:
+    from infer.sink import Sink
+    from infer.stream import Streaming
+    from seg.sources.base import Source
+
+
+def run_and_tell(model: Streaming, name: str, source: Source, sinks: list[Sink]) -> None:
+    """Run every frame of `source` into the sinks, with progress; print frames, speed and outputs.
+
+    `name` says what runs, and on what.
+
+    Raises:
+        SegError: where frames of the source are missing or damaged; the outputs hold the others.
+        InterruptedRunError: after Ctrl-C or SIGTERM, saying what was kept.
+    """
+    from infer.pipeline import run
+    from infer.progress import terminal_progress
+
+    try:
+        with terminal_progress(source.count) as progress:
+            summary = run(model, source, sinks, progress)
+    except KeyboardInterrupt as stop:
+        raise _interrupted(stop, sinks) from None
+    typer.echo(f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s ({name})")
+    for path in summary.outputs:
+        typer.echo(str(path))
+    if summary.problem:
+        raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """The warnings of loading a model, as lines of ours."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        typer.echo(f"seg: warning: {warning.message}", err=True)
+
+
+def _interrupted(stop: KeyboardInterrupt, sinks: list[Sink]) -> InterruptedRunError:
+    from seg.cli import Terminated
+
+    kept = [f"{sink.path} ({sink.frames} frames)" for sink in sinks if sink.kept]
+    said = f"kept, finished: {', '.join(kept)}" if kept else "nothing was written"
+    if isinstance(stop, Terminated):
+        return InterruptedRunError(f"terminated; {said}", 143)
+    return InterruptedRunError(f"stopped by Ctrl-C; {said}", 130)
