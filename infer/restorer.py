@@ -211,7 +211,7 @@ def _with_chroma(rgb_HWC: Picture, answer_HWC: Picture) -> Picture:
     room_HWC = np.where(chroma_HWC > 0, 255 - luma_HW1, luma_HW1)
     share_HWC = room_HWC / np.maximum(np.abs(chroma_HWC), 1e-3)
     share_HW1 = share_HWC.min(axis=2, keepdims=True).clip(0, 1)
-    return np.rint(luma_HW1 + share_HW1 * chroma_HWC).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(luma_HW1 + share_HW1 * chroma_HWC).clip(0, 255), dtype=np.uint8)
 
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
