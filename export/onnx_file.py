@@ -104,6 +104,9 @@ def export_run(
 
 def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.onnx.ONNXProgram:
     tensor = spec.inputs[0]
+    if spec.size.kind == "dynamic":
+        # sides that the stride divides are not padded, and the exporter cannot say in symbols what holds for them alone
+        size = (size[0] | 1, size[1] | 1)
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
     if tensor.layout == "NCHW":
         example = example.permute(0, 3, 1, 2).float()

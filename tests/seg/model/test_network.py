@@ -136,7 +136,7 @@ class Contract:
 
         net = self.build().eval()
         file = tmp_path / "net.onnx"
-        _program(FrameGraph(net).eval(), Spec, (60, 92)).save(str(file))
+        _program(FrameGraph(net).eval(), Spec, (64, 96) if dynamic else (60, 92)).save(str(file))
         onnx.checker.check_model(str(file), full_check=True)
         sizes = [(60, 92), (45, 71), (64, 96), (130, 33)] if dynamic else [(60, 92)]
         pictures = [frames(*size, 3, seed=n).numpy() for n, size in enumerate(sizes)]
