@@ -25,15 +25,7 @@ from seg.errors import SegError
 from seg.files import atomic, claim, sha256
 from seg.geometry import fit_frame
 from seg.model.autoencoder import Autoencoder
-from seg.model.checkpoint import (
-    WEIGHTS,
-    CheckpointMeta,
-    PretrainMeta,
-    find_checkpoint,
-    load_autoencoder,
-    load_meta,
-    load_network,
-)
+from seg.model.checkpoint import WEIGHTS, CheckpointMeta, PretrainMeta, find_checkpoint, load_trained
 from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecord
 
 OPSET = 20
@@ -137,17 +129,14 @@ def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.
 
 def _load(run: Path, profile: Profile | None) -> tuple[Autoencoder, CheckpointMeta | PretrainMeta, Profile]:
     """The network, its meta and the profile to export it in, which has to be one of its kind."""
-    if isinstance(load_meta(find_checkpoint(run)), PretrainMeta):
-        if profile not in (None, "restore"):
-            raise SegError(
-                f"{run}: was made by `seg pretrain` and knows no classes; its profile is restore, not {profile}"
-            )
-        autoencoder, pretrained = load_autoencoder(run)
-        return autoencoder, pretrained, "restore"
-    if profile == "restore":
-        raise SegError(f"{run}: was made by `seg train`; profile restore is for runs of `seg pretrain`")
-    network, trained = load_network(run)
-    return network, trained, profile or "frame"
+    network, meta = load_trained(run)
+    if isinstance(meta, CheckpointMeta):
+        if profile == "restore":
+            raise SegError(f"{run}: was made by `seg train`; profile restore is for runs of `seg pretrain`")
+        return network, meta, profile or "frame"
+    if profile not in (None, "restore"):
+        raise SegError(f"{run}: was made by `seg pretrain` and knows no classes; its profile is restore, not {profile}")
+    return network, meta, "restore"
 
 
 def _spec(

@@ -89,13 +89,9 @@ def _folder_frames(folder: Path) -> list[npt.NDArray[np.uint8]]:
 
 
 def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
-    from seg.classes import load_ontology
     from seg.data.open import open_data
-    from seg.model.checkpoint import PretrainMeta, find_checkpoint, load_meta
+    from seg.model.checkpoint import find_checkpoint, load_meta
 
     meta = load_meta(find_checkpoint(run))
-    if isinstance(meta, PretrainMeta):  # frames alone are read: any ontology does
-        data = open_data(meta.config.data.val, load_ontology("drive"), cache=meta.config.data.cache)
-    else:
-        data = open_data(meta.config.data.val, meta.ontology)
+    data = open_data(meta.config.data.val, meta.ontology)
     return [data.frame(index) for index in data.spread(FRAMES)]

@@ -43,9 +43,10 @@ def inspect(
     from seg.files import claim
     from seg.geometry import fit_frame
     from seg.model import inspection
+    from seg.model.checkpoint import load_trained
     from seg.model.inspection_page import describe, draw_page
 
-    network, meta = inspection.load_any(run)
+    network, meta = load_trained(run)
     path = output or run / "inspect.png"
     if path.suffix.lower() != ".png":
         raise SegError(f"--output {path}: expected a name that ends with .png")
@@ -75,18 +76,14 @@ def inspect(
 
 
 def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None) -> LabelledData:
-    from seg.classes import load_ontology
     from seg.config import ImageFrames
     from seg.data.open import open_data
     from seg.errors import SegError
-    from seg.model.checkpoint import PretrainMeta
 
-    # labels are not read: any ontology opens frames that have none
-    ontology = load_ontology("drive") if isinstance(meta, PretrainMeta) else meta.ontology
     if images is not None:
-        return open_data([ImageFrames(kind="images", root=str(images))], ontology)
+        return open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)
     try:
-        return open_data(meta.config.data.val, ontology)
+        return open_data(meta.config.data.val, meta.ontology)
     except SegError as error:
         raise SegError(
             f"{error}. This is where {run} says its validation frames are; name other pictures with --images FOLDER"

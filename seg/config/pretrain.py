@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -71,6 +71,9 @@ class ReconstructionLossConfig(Strict):
 
 class PretrainConfig(LoopConfig):
     """One run of `seg pretrain`, whole. Labels are never read; `val_size` as for `seg train`."""
+
+    ontology: ClassVar[str] = "drive"
+    """What is rebuilt has no classes: any ontology opens its frames."""
 
     model: EncoderConfig = EncoderConfig()
     corruption: CorruptionConfig = CorruptionConfig()

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from seg.classes import Ontology
+from seg.classes import Ontology, load_ontology
 from seg.config import PretrainConfig, RunConfig
 from seg.errors import SegError
 from seg.metrics import Report
@@ -59,6 +59,11 @@ class PretrainMeta(Meta):
 
     config: PretrainConfig
     figures: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def ontology(self) -> Ontology:
+        """The one that its frames are opened with; the network knows no classes."""
+        return load_ontology(self.config.ontology)
 
 
 def save_checkpoint(folder: Path, meta: Meta, tensors: dict[str, dict[str, Tensor]], state: object = None) -> None:
@@ -142,36 +147,47 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise SegError(f"{path}: not a readable safetensors file ({error}); it may be cut short") from None
 
 
+def load_trained(path: Path, prefer: str = "best") -> tuple[Autoencoder, CheckpointMeta | PretrainMeta]:
+    """The network of a run or checkpoint of either kind, in evaluation mode on the CPU, with its meta.
+
+    Raises:
+        SegError: for a missing or damaged checkpoint.
+    """
+    folder = find_checkpoint(path, prefer)
+    meta = load_meta(folder)
+    without = {"encoder_weights": None}  # they are about to be replaced: none need be fetched
+    network: Autoencoder
+    if isinstance(meta, PretrainMeta):
+        network = Autoencoder(meta.config.model.model_copy(update=without))
+    else:
+        network = build_network(len(meta.ontology), meta.config.model.model_copy(update=without))
+    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
+    return network.eval(), meta
+
+
 def load_network(path: Path, prefer: str = "best") -> tuple[SegmentationAutoencoder, CheckpointMeta]:
-    """The trained network of a run or checkpoint, in evaluation mode on the CPU, with its meta.
+    """The segmentation network of a run or checkpoint; see `load_trained`.
 
     Raises:
         SegError: for a missing or damaged checkpoint, or one of `seg pretrain`, which has no classes.
     """
-    folder = find_checkpoint(path, prefer)
-    meta = load_meta(folder)
+    network, meta = load_trained(path, prefer)
     if isinstance(meta, PretrainMeta):
         raise SegError(f"{path}: was made by `seg pretrain` and knows no classes; train from it with init: {path}")
-    # its weights are about to be replaced: none need be fetched
-    model = meta.config.model.model_copy(update={"encoder_weights": None})
-    network = build_network(len(meta.ontology), model)
-    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
-    return network.eval(), meta
+    assert isinstance(network, SegmentationAutoencoder)
+    return network, meta
 
 
 def load_autoencoder(path: Path, prefer: str = "best") -> tuple[Autoencoder, PretrainMeta]:
-    """The autoencoder of a run of `seg pretrain`, in evaluation mode on the CPU, with its meta.
+    """The autoencoder of a run of `seg pretrain`; see `load_trained`.
 
     Raises:
         SegError: for a missing or damaged checkpoint, or one of `seg train`.
     """
-    folder = find_checkpoint(path, prefer)
-    meta = load_meta(folder)
-    if not isinstance(meta, PretrainMeta):
+    network, meta = load_trained(path, prefer)
+    if isinstance(meta, CheckpointMeta):
         raise SegError(f"{path}: was made by `seg train`; expected a run of `seg pretrain`")
-    network = Autoencoder(meta.config.model.model_copy(update={"encoder_weights": None}))
-    load_weights(network, load_tensors(folder / WEIGHTS), str(folder))
-    return network.eval(), meta
+    return network, meta
 
 
 def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
@@ -196,16 +212,16 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     meta = load_meta(folder)
     tensors, own = load_tensors(folder / WEIGHTS), network.state_dict()
     if isinstance(meta, PretrainMeta):
-        kept = () if network.reconstruction is None else ("reconstruction.",)
-        taken = {name: value for name, value in tensors.items() if name.startswith(("encoder.", "projection.", *kept))}
-        fresh = {name: v for name, v in own.items() if name.startswith(("decoder.", "head.", "auxiliary."))}
-        load_weights(network, fresh | taken, str(folder))
-        return
-    if meta.ontology.names != ontology.names:
+        fresh: tuple[str, ...] = ("decoder.", "head.", "auxiliary.")
+        left: tuple[str, ...] = () if network.reconstruction is not None else ("reconstruction.",)
+    elif meta.ontology.names == ontology.names:
+        fresh = ("auxiliary.",)
+        left = tuple(name for name in tensors if name.startswith(fresh) and name not in own)
+    else:
         raise SegError(
             f"{path}: was trained for the classes of {meta.ontology.name!r} ({', '.join(meta.ontology.names)}), "
             f"this run is for {ontology.name!r} ({', '.join(ontology.names)}); give a run of the same ontology"
         )
-    fresh = {name: value for name, value in own.items() if name.startswith("auxiliary.")}
-    taken = {name: value for name, value in tensors.items() if name in fresh or not name.startswith("auxiliary.")}
-    load_weights(network, fresh | taken, str(folder))
+    kept = {name: value for name, value in own.items() if name.startswith(fresh)}
+    taken = {name: value for name, value in tensors.items() if not name.startswith(left)}
+    load_weights(network, kept | taken, str(folder))

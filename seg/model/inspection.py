@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +18,6 @@ from torch import nn
 from seg.draw import Picture
 from seg.errors import SegError
 from seg.model.autoencoder import Autoencoder
-from seg.model.checkpoint import (
-    CheckpointMeta,
-    PretrainMeta,
-    find_checkpoint,
-    load_autoencoder,
-    load_meta,
-    load_network,
-)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -102,17 +93,6 @@ class Activity:
         """The places that excite a channel most, highest first, one a frame; none of its lowest value, such as a ReLU's 0."""
         pairs = zip(self.values_KN[channel].tolist(), self.places_KN3[channel].tolist(), strict=True)
         return [Place(value, *place) for value, place in pairs if value > self.lowest_K[channel]]
-
-
-def load_any(path: Path) -> tuple[Autoencoder, CheckpointMeta | PretrainMeta]:
-    """The network of a run of `seg pretrain` or `seg train`, in evaluation mode on the CPU, with its meta.
-
-    Raises:
-        SegError: for a missing or damaged checkpoint.
-    """
-    if isinstance(load_meta(find_checkpoint(path)), PretrainMeta):
-        return load_autoencoder(path)
-    return load_network(path)
 
 
 def first_filters(network: Autoencoder) -> Filters:
