@@ -83,8 +83,12 @@ def check_parity(
     value: float | None = None
     for frame in frames:
         answers = session.run(None, {spec.inputs[0].name: _feed(frame, spec)})
-        compare = _compare_frames if spec.profile == "restore" else _compare_classes
-        one = compare(network, frame, answers, spec, allowed)
+        with torch.inference_mode():
+            output = network(torch.from_numpy(frame).permute(2, 0, 1)[None])
+        if spec.profile == "restore":
+            one = _compare_frames(output.frame_B3HW[0].permute(1, 2, 0).numpy(), answers[0][0], allowed)
+        else:
+            one = _compare_classes(output.logits_BCHW[0].numpy(), answers, spec, allowed)
         differing += one.differing
         untied += one.untied
         if untied > allowed.pixels * pixels or not one.difference <= one.limit:  # NaN is no answer either
@@ -108,15 +112,11 @@ class _Compared(NamedTuple):
 
 
 def _compare_classes(
-    network: Autoencoder,
-    frame_HWC: npt.NDArray[np.uint8],
+    logits_CHW: npt.NDArray[np.float32],
     answers: Sequence[npt.NDArray[np.generic]],
     spec: ModelSpec,
     allowed: Tolerance,
 ) -> _Compared:
-    with torch.inference_mode():
-        logits_1CHW = network(_batch(frame_HWC)).logits_BCHW
-    logits_CHW = np.asarray(logits_1CHW[0].numpy(), dtype=np.float32)
     top_2HW = np.sort(logits_CHW, axis=0)[-2:]
     differs_HW = _classes(answers[0], spec) != logits_CHW.argmax(0)
     untied = int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
@@ -125,16 +125,9 @@ def _compare_classes(
 
 
 def _compare_frames(
-    network: Autoencoder,
-    frame_HWC: npt.NDArray[np.uint8],
-    answers: Sequence[npt.NDArray[np.generic]],
-    spec: ModelSpec,
-    allowed: Tolerance,
+    restored_HWC: npt.NDArray[np.float32], answer_HWC: npt.NDArray[np.generic], allowed: Tolerance
 ) -> _Compared:
-    with torch.inference_mode():
-        restored_13HW = network(_batch(frame_HWC)).frame_B3HW
-    restored_HWC = restored_13HW[0].permute(1, 2, 0).numpy()
-    answer_HWC = np.asarray(answers[0][0], dtype=np.float32)
+    answer_HWC = np.asarray(answer_HWC, dtype=np.float32)
     from_rounded_HWC = np.abs(answer_HWC - np.rint(restored_HWC).clip(0, 255))
     # before rounding: a graph that cuts fractions off instead is found here
     difference_HWC = np.abs(answer_HWC - restored_HWC.clip(0, 255))
@@ -145,10 +138,6 @@ def _compare_frames(
         allowed.grey,
         float(from_rounded_HWC.max()),
     )
-
-
-def _batch(frame_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(frame_HWC).permute(2, 0, 1)[None]
 
 
 def _feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
