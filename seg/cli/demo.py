@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seg.cli.train import share_cores
+from seg.cli.training import share_cores
 
 CLIP = 2_000_000
 """The scene of the clip: far from those of training (from 0) and of validation (from 1,000,000)."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seg.cli.train import share_cores
+from seg.cli.training import Out, Overrides, Resume, share_cores, speaks
 
 
 def pretrain(
     config: Annotated[Path, typer.Argument(help="A pretraining run's YAML, such as configs/pretrain/camvid.yaml.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as corruption.noise=0.1.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run directory (default runs/CONFIG).")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that directory stopped.")] = False,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
 ) -> None:
     """Train an autoencoder on frames without labels; `init: RUN` in a config of `seg train` starts from it."""
     share_cores()
@@ -30,5 +27,5 @@ def pretrain(
     root = out or Path("runs") / config.stem
     meta = run_training(load_pretrain_config(config, overrides), root, resume=resume)
     assert isinstance(meta, PretrainMeta)
-    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
+    if speaks():
         print_figures({FIGURES[name]: value for name, value in meta.figures.items()}, f"best validation of {root}")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seg.cli.training import Out, Overrides, Resume, share_cores, speaks
+
 
 def train(
     config: Annotated[Path, typer.Argument(help="A run's YAML, such as configs/train/camvid.yaml.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as optimizer.lr=0.001.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run directory (default runs/CONFIG).")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that directory stopped.")] = False,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
 ) -> None:
     """Train a network and leave everything about it in a run directory."""
     share_cores()
@@ -28,23 +26,5 @@ def train(
     root = out or Path("runs") / config.stem
     meta = run_training(load_run_config(config, overrides), root, resume=resume)
     assert isinstance(meta, CheckpointMeta)
-    if os.environ.get("RANK", "0") == "0" and meta.report is not None:  # one of torchrun's processes speaks for all
+    if meta.report is not None and speaks():
         print_report(meta.report, f"best validation of {root}")
-
-
-def share_cores() -> None:
-    """Let torch's threads wait for each other briefly, then sleep; to be called before torch is first imported.
-
-    By default GNU's OpenMP spins for milliseconds. Beside anything else that computes, a spinning thread keeps the one it
-    waits for off the core: on two cores a step took 6 times as long. Where threads sleep at once, waking them two thousand
-    times a step costs: 357 ms a step against 240 for a short spin, 236 for the default on an idle machine.
-    And glibc's allocator hands freed memory back to the system, to ask for it anew in the next step, page by page;
-    told to keep it, the loss alone took 7 ms instead of 16 and a whole step a tenth less.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:  # the user's own choice
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    tune = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None  # only glibc has it
-    if tune is not None:
-        trim_threshold, mmap_max = -1, -4  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
-        tune(trim_threshold, 2**31 - 1)
-        tune(mmap_max, 0)

@@ -10,7 +10,7 @@ import runs
 import torch
 from PIL import Image
 
-from seg.cli.train import share_cores
+from seg.cli.training import share_cores
 from seg.config import RunConfig
 from seg.errors import SegError
 from seg.model.checkpoint import load_network
