@@ -42,16 +42,15 @@ def ssim(a_B3HW: Tensor, b_B3HW: Tensor) -> Tensor:
     height, width = a_B3HW.shape[-2:]
     if min(height, width) < WINDOW:
         raise SegError(f"structural similarity: expected images of at least {WINDOW}x{WINDOW}, got {height}x{width}")
-    with torch.autocast(a_B3HW.device.type, enabled=False):
-        # variances are the same about any point, and lose least to rounding where the squares are small
-        a_B3HW, b_B3HW = a_B3HW.float() - 0.5, b_B3HW.float() - 0.5
-        maps_4B3HW = torch.stack([a_B3HW, b_B3HW, a_B3HW.square() + b_B3HW.square(), a_B3HW * b_B3HW])
-        mean_a, mean_b, squares, product = _blur(_blur(maps_4B3HW, -1), -2).unbind()
-        variances = squares - (mean_a.square() + mean_b.square())
-        covariance = product - mean_a * mean_b
-        mean_a, mean_b = mean_a + 0.5, mean_b + 0.5
-        luminance = (2 * mean_a * mean_b + LUMINANCE) / (mean_a.square() + mean_b.square() + LUMINANCE)
-        return (luminance * (2 * covariance + CONTRAST) / (variances + CONTRAST)).mean((1, 2, 3))
+    # variances are the same about any point, and lose least to rounding where the squares are small
+    a_B3HW, b_B3HW = a_B3HW.float() - 0.5, b_B3HW.float() - 0.5
+    maps_4B3HW = torch.stack([a_B3HW, b_B3HW, a_B3HW.square() + b_B3HW.square(), a_B3HW * b_B3HW])
+    mean_a, mean_b, squares, product = _blur(_blur(maps_4B3HW, -1), -2).unbind()
+    variances = squares - (mean_a.square() + mean_b.square())
+    covariance = product - mean_a * mean_b
+    mean_a, mean_b = mean_a + 0.5, mean_b + 0.5
+    luminance = (2 * mean_a * mean_b + LUMINANCE) / (mean_a.square() + mean_b.square() + LUMINANCE)
+    return (luminance * (2 * covariance + CONTRAST) / (variances + CONTRAST)).mean((1, 2, 3))
 
 
 def psnr(a_B3HW: Tensor, b_B3HW: Tensor) -> Tensor:

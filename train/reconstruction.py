@@ -8,18 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from seg.config import CorruptionConfig, PretrainConfig
-from seg.data.base import LabelledData
 from seg.draw import grid, label
 from seg.geometry import fit_frame
 from seg.model.autoencoder import Autoencoder
 from train.batches import Batch, samples
 from train.corrupt import corrupt
-from train.distributed import World
 from train.likeness import ReconstructionLoss, psnr, ssim
 from train.penalties import contractive_penalty, drop_channels, kl_penalty, l1_penalty
 from train.report import number_table
 from train.segmentation import SHOWN, shrink
-from train.task import U8, Outcome, Part, Task, Watch, autocast
+from train.task import U8, Outcome, Part, Setting, Task, Watch, autocast
 
 ZERO = 1e-3
 """A code value nearer to 0 than this counts as zero."""
@@ -40,34 +38,23 @@ class ReconstructionTask(Task):
     Args:
         network: to train.
         config: the run.
-        val: the data to validate on.
-        size: (height, width) that the network sees there.
-        device: where it computes.
-        world: the processes that share a batch.
+        setting: where it works.
     """
 
     score_name = "PSNR"
     network: Autoencoder
 
-    def __init__(
-        self,
-        network: Autoencoder,
-        config: PretrainConfig,
-        val: LabelledData,
-        size: tuple[int, int],
-        device: torch.device,
-        world: World,
-    ) -> None:
-        super().__init__(network)
-        self.config, self.val, self.size, self.device, self.world = config, val, size, device, world
+    def __init__(self, network: Autoencoder, config: PretrainConfig, setting: Setting) -> None:
+        super().__init__(network, setting)
+        self.config = config
         self.loss = ReconstructionLoss(config.loss)
 
     def parts(self, batch: Batch, count: int) -> list[Part]:
         """Corrupted frames, the frames, both uint8, and the part's share of the whole batch."""
-        rgb_B3HW = batch.rgb_B3HW.to(self.device, non_blocking=True)
+        rgb_B3HW = batch.rgb_B3HW.to(self.setting.device, non_blocking=True)
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         corrupted_B3HW, _ = corrupt(rgb_B3HW, self.config.corruption, generator)
-        share = torch.tensor(1 / (count * self.world.size), device=self.device)
+        share = torch.tensor(1 / (count * self.setting.world.size), device=self.setting.device)
         chunks = zip(corrupted_B3HW.chunk(count), rgb_B3HW.chunk(count), strict=True)
         return [(corrupted, rgb, share) for corrupted, rgb in chunks]
 
@@ -75,7 +62,7 @@ class ReconstructionTask(Task):
         """The reconstruction's loss and the penalties. That on activity (KL) sees the mean over this part alone."""
         corrupted_B3HW, rgb_B3HW, share = part
         penalty = self.config.penalty
-        with autocast(self.config, self.device):
+        with autocast(self.config, self.setting.device):
             code_BKHW = self.network.encode(corrupted_B3HW)
             kept_BKHW = drop_channels(code_BKHW, penalty.dropout) if penalty.dropout else code_BKHW
             frame_B3HW = self.network.reconstruct(kept_BKHW, rgb_B3HW.shape[-2:])
@@ -102,7 +89,7 @@ class ReconstructionTask(Task):
         sums = torch.zeros(len(FIGURES) + 1, dtype=torch.float64)
         for figures in watch(self._measured(network)):
             sums += torch.tensor([*figures, 1.0], dtype=torch.float64)
-        *totals, count = self.world.sum(sums).tolist()
+        *totals, count = self.setting.world.sum(sums).tolist()
         means = {name: total / max(1.0, count) for name, total in zip(FIGURES, totals, strict=True)}
         corrupted = self.config.corruption != CorruptionConfig()
         if not corrupted:  # nothing was restored
@@ -119,8 +106,8 @@ class ReconstructionTask(Task):
         )
 
     def _measured(self, network: Autoencoder) -> Iterator[list[float]]:
-        indices = range(self.world.rank, len(self.val), self.world.size)
-        for index, sample in zip(indices, samples(self.val, indices, self.config.workers), strict=True):
+        indices = range(self.setting.world.rank, len(self.setting.val), self.setting.world.size)
+        for index, sample in zip(indices, samples(self.setting.val, indices, self.config.workers), strict=True):
             rgb_13HW, corrupted_13HW = self._pair(sample.frame_HWC, index)
             code_1KHW, frame_13HW = self._answer(network, rgb_13HW)
             restored_13HW = self._answer(network, corrupted_13HW)[1]
@@ -137,12 +124,14 @@ class ReconstructionTask(Task):
             ]
 
     def _pair(self, rgb_HWC: U8, index: int) -> tuple[Tensor, Tensor]:
-        rgb_13HW = torch.from_numpy(fit_frame(rgb_HWC, self.size)).to(self.device).permute(2, 0, 1)[None]
+        rgb_13HW = (
+            torch.from_numpy(fit_frame(rgb_HWC, self.setting.size)).to(self.setting.device).permute(2, 0, 1)[None]
+        )
         return rgb_13HW, corrupt(rgb_13HW, self.config.corruption, torch.Generator().manual_seed(index))[0]
 
     @torch.inference_mode()
     def _answer(self, network: Autoencoder, rgb_13HW: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(self.config, self.device):
+        with autocast(self.config, self.setting.device):
             code_1KHW, frame_13HW = network(rgb_13HW)
         return code_1KHW.float(), frame_13HW.float().clamp(0, 255)
 
@@ -150,14 +139,14 @@ class ReconstructionTask(Task):
         """Frame, corrupted frame and what is made of that, a row a frame."""
         assert isinstance(network, Autoencoder)
         tiles = []
-        for index in self.val.spread(SHOWN):
-            rgb_HWC = fit_frame(self.val.frame(index), self.size)
+        for index in self.setting.val.spread(SHOWN):
+            rgb_HWC = fit_frame(self.setting.val.frame(index), self.setting.size)
             corrupted_13HW = self._pair(rgb_HWC, index)[1]
             made_13HW = self._answer(network, corrupted_13HW)[1]
             corrupted, made = (
                 tensor[0].permute(1, 2, 0).round().byte().cpu().numpy()
                 for tensor in (corrupted_13HW.float(), made_13HW)
             )
-            row = [label(rgb_HWC, self.val.name(index)[:40]), label(corrupted, "input"), label(made, "output")]
+            row = [label(rgb_HWC, self.setting.val.name(index)[:40]), label(corrupted, "input"), label(made, "output")]
             tiles += [shrink(picture, 480) for picture in row]
         return grid(tiles, 3)

@@ -11,17 +11,15 @@ from torch import Tensor, nn
 
 from seg.classes import Ontology
 from seg.config import RunConfig
-from seg.data.base import LabelledData
 from seg.draw import grid, label, overlay
 from seg.metrics import PROTOCOL, Report
 from seg.model.network import SegmentationAutoencoder
 from train.batches import Batch
-from train.distributed import World
 from train.evaluate import Predict, evaluate, network_predictor, predictions
 from train.losses import SegmentationLoss
 from train.mix import mix_classes
 from train.report import confusion_table, figures_table
-from train.task import U8, Outcome, Part, Task, Watch, autocast
+from train.task import U8, Outcome, Part, Setting, Task, Watch, autocast
 
 SHOWN = 4
 
@@ -32,11 +30,9 @@ class SegmentationTask(Task):
     Args:
         network: to train.
         config: the run.
+        ontology: its classes.
         loss: of logits and labels.
-        val: the data to validate on.
-        size: (height, width) that the network sees there.
-        device: where it computes.
-        world: the processes that share a batch.
+        setting: where it works.
     """
 
     score_name = "mIoU"
@@ -47,29 +43,25 @@ class SegmentationTask(Task):
         config: RunConfig,
         ontology: Ontology,
         loss: SegmentationLoss,
-        val: LabelledData,
-        size: tuple[int, int],
-        device: torch.device,
-        world: World,
+        setting: Setting,
     ) -> None:
-        super().__init__(network)
-        self.config, self.ontology, self.val, self.size = config, ontology, val, size
-        self.loss, self.device, self.world = loss.to(device), device, world
+        super().__init__(network, setting)
+        self.config, self.ontology, self.loss = config, ontology, loss.to(setting.device)
 
     def parts(self, batch: Batch, count: int) -> list[Part]:
         """Frames uint8, labels, the whole batch's summed weight, and the part's share of the whole batch's frames."""
-        rgb_B3HW = batch.rgb_B3HW.to(self.device, non_blocking=True)
-        labels_BHW = batch.labels_BHW.to(self.device, non_blocking=True)
+        rgb_B3HW = batch.rgb_B3HW.to(self.setting.device, non_blocking=True)
+        labels_BHW = batch.labels_BHW.to(self.setting.device, non_blocking=True)
         rgb_B3HW, labels_BHW = mix_classes(rgb_B3HW, labels_BHW, self.config.augment.mix)
-        total_weight = self.world.sum(self.loss.total_weight(labels_BHW))
-        share = torch.tensor(1 / (count * self.world.size), device=self.device)
+        total_weight = self.setting.world.sum(self.loss.total_weight(labels_BHW))
+        share = torch.tensor(1 / (count * self.setting.world.size), device=self.setting.device)
         chunks = zip(rgb_B3HW.chunk(count), labels_BHW.chunk(count), strict=True)
         return [(rgb, labels, total_weight, share) for rgb, labels in chunks]
 
     def forward(self, *part: Tensor) -> Tensor:
         """The segmentation loss, that of the auxiliary classifiers, and that of the reconstruction, as configured."""
         rgb_B3HW, labels_BHW, total_weight, share = part
-        with autocast(self.config, self.device):
+        with autocast(self.config, self.setting.device):
             output = self.network(rgb_B3HW)
         loss: Tensor = self.loss(output.logits_BCHW, labels_BHW, total_weight)
         loss = loss + self.loss.auxiliary(output.auxiliary, labels_BHW, total_weight)
@@ -82,13 +74,13 @@ class SegmentationTask(Task):
         """One confusion matrix over all frames."""
         pairs = predictions(
             self._predict(network),
-            self.val,
-            range(self.world.rank, len(self.val), self.world.size),
+            self.setting.val,
+            range(self.setting.world.rank, len(self.setting.val), self.setting.world.size),
             self.config.workers,
         )
-        confusion = evaluate(watch(pairs), self.val)
-        self.world.sum(torch.from_numpy(confusion.counts_SC))
-        report = confusion.report(self.val.label_sets)
+        confusion = evaluate(watch(pairs), self.setting.val)
+        self.setting.world.sum(torch.from_numpy(confusion.counts_SC))
+        report = confusion.report(self.setting.val.label_sets)
         mean = "n/a" if report.mean_iou is None else f"{report.mean_iou:.4f}"
         return Outcome(
             score=-1.0 if report.mean_iou is None else report.mean_iou,
@@ -100,7 +92,9 @@ class SegmentationTask(Task):
 
     def _predict(self, network: nn.Module) -> Predict:
         assert isinstance(network, SegmentationAutoencoder)
-        return network_predictor(network, self.size, self.device, autocast(self.config, self.device))
+        return network_predictor(
+            network, self.setting.size, self.setting.device, autocast(self.config, self.setting.device)
+        )
 
     def _sections(self, report: Report) -> dict[str, str]:
         return {
@@ -113,10 +107,10 @@ class SegmentationTask(Task):
         predict = self._predict(network)
         names = self.ontology.names
         skip = [names.index("background")] if "background" in names else []
-        palette_S3 = self.val.space.palette_S3
+        palette_S3 = self.setting.val.space.palette_S3
         rows = []
-        for index in self.val.spread(SHOWN):
-            sample = self.val.sample(index)
+        for index in self.setting.val.spread(SHOWN):
+            sample = self.setting.val.sample(index)
             frame = sample.frame_HWC
             painted = overlay(frame, sample.label_HW, palette_S3, 0.6, skip)
             predicted = overlay(frame, predict(frame), palette_S3, 0.6, skip)

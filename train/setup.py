@@ -27,7 +27,7 @@ from train.reconstruction import ReconstructionTask
 from train.run import RunDirectory, config_hash, data_hash, data_names, versions
 from train.segmentation import SegmentationTask
 from train.state import State
-from train.task import Task
+from train.task import Setting, Task
 
 AnyRun = RunConfig | PretrainConfig
 Model = TypeVar("Model", bound=EncoderConfig)
@@ -79,8 +79,7 @@ def prepare(config: AnyRun, run: RunDirectory, world: World, device: torch.devic
     Raises:
         SegError: for data that are missing or a network that cannot be built.
     """
-    # what an autoencoder reconstructs has no classes: any ontology reads its frames
-    ontology = load_ontology(config.ontology if isinstance(config, RunConfig) else "drive")
+    ontology = load_ontology(config.ontology)
     if world.size > 1:  # videos are decoded once, into the cache: by one process
         if world.is_main:
             label_space(config.data, ontology)
@@ -115,18 +114,18 @@ class Ground:
     world: World
     device: torch.device
 
-    def size(self, config: AnyRun) -> tuple[int, int]:
-        """(height, width) of the frames in validation."""
+    def setting(self, config: AnyRun) -> Setting:
+        """Where the task works; `size` is that of the first frame unless the config says it."""
         first = self.val.frame(0)
-        return config.val_size or (first.shape[0], first.shape[1])
+        return Setting(self.val, config.val_size or (first.shape[0], first.shape[1]), self.device, self.world)
 
-    def about(self, config: AnyRun) -> dict[str, Any]:
+    def about(self, config: AnyRun, size: tuple[int, int]) -> dict[str, Any]:
         """What every checkpoint's meta says."""
         return {
             "run": self.run.root.name,
             "config": config,
             "steps": 0,
-            "size": self.size(config),
+            "size": size,
             "data": data_names(self.train),
             "data_hash": data_hash(self.train),
             "config_hash": config_hash(config),
@@ -145,8 +144,9 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     world.wait()
     weight_S = value_weights(measured_pixels(ground.train, ground.run), space, config.loss.weight_power)
     loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
-    task = SegmentationTask(network, config, ontology, loss, ground.val, ground.size(config), ground.device, world)
-    return task, CheckpointMeta(ontology=ontology, **ground.about(config))
+    setting = ground.setting(config)
+    task = SegmentationTask(network, config, ontology, loss, setting)
+    return task, CheckpointMeta(ontology=ontology, **ground.about(config, setting.size))
 
 
 def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tuple[ReconstructionTask, PretrainMeta]:
@@ -154,8 +154,8 @@ def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tupl
     if config.init is not None and fresh:
         load_weights(network, load_autoencoder(expand(config.init))[0].state_dict(), config.init)
     _place(network, config, ground)
-    task = ReconstructionTask(network, config, ground.val, ground.size(config), ground.device, ground.world)
-    return task, PretrainMeta(**ground.about(config))
+    setting = ground.setting(config)
+    return ReconstructionTask(network, config, setting), PretrainMeta(**ground.about(config, setting.size))
 
 
 def _from_nowhere(model: Model) -> Model:

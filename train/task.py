@@ -14,12 +14,31 @@ import torch
 from torch import Tensor, nn
 
 from seg.config import LoopConfig
+from seg.data.base import LabelledData
 from train.batches import Batch
+from train.distributed import World
 
 T = TypeVar("T")
 U8 = npt.NDArray[np.uint8]
 Part = tuple[Tensor, ...]
 """What one forward and backward pass works on: the tensors that a task made of a batch, or of a part of it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a task works.
+
+    Attributes:
+        val: the data to validate on.
+        size: (height, width) that the network sees there.
+        device: where it computes.
+        world: the processes that share a batch.
+    """
+
+    val: LabelledData
+    size: tuple[int, int]
+    device: torch.device
+    world: World
 
 
 @dataclass(frozen=True)
@@ -52,16 +71,14 @@ class Watch(Protocol):
 class Task(nn.Module, ABC):
     """A network and what it learns; called as a module, one part after another, so that DDP sees every gradient.
 
-    Attributes:
-        network: what is trained and saved.
-        score_name: what `Outcome.score` is.
+    `network` is what is trained and saved, `score_name` what `Outcome.score` is.
     """
 
     score_name: str
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, setting: Setting) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.setting = network, setting
 
     @abstractmethod
     def parts(self, batch: Batch, count: int) -> list[Part]:
