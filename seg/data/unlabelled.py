@@ -22,7 +22,7 @@ from seg.data.taken import entry_of, take
 from seg.errors import SegError
 from seg.labels import LabelSet
 from seg.paths import expand
-from seg.sources.open import IMAGE_SUFFIXES, natural_key
+from seg.sources.open import IMAGE_SUFFIXES, is_picture, natural_key
 
 
 class UnlabelledReader(Reader):
@@ -50,7 +50,7 @@ class UnlabelledReader(Reader):
 
 
 class ImagesReader(UnlabelledReader):
-    """Every picture under a folder, at any depth, in natural order; neither hidden files nor our own overlays.
+    """Every picture under a folder, at any depth, in natural order; neither hidden files nor what we made ourselves.
 
     Raises:
         SegError: if the folder is missing or holds no picture, or `include` and `exclude` leave none.
@@ -166,9 +166,7 @@ class _Taken(NamedTuple):
 
 
 def _is_picture(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in IMAGE_SUFFIXES or path.stem.endswith(".overlay"):
-        return False
-    return not any(part.startswith(".") for part in path.relative_to(root).parts) and path.is_file()
+    return is_picture(path) and not any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _videos(pattern: Path) -> list[Path]:

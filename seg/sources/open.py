@@ -40,10 +40,7 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
         return StreamSource(text)
     if path.is_dir():
-        # not what we made ourselves: an overlay of one image, or its restored picture, is written beside it
-        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-        files = [file for file in files if not file.stem.endswith((".overlay", ".restored"))]
-        return ImageSource("folder", path, files, fps)
+        return ImageSource("folder", path, [entry for entry in path.iterdir() if is_picture(entry)], fps)
     if path.exists():
         return ImageSource("image", path, [path], fps) if path.suffix.lower() in IMAGE_SUFFIXES else VideoSource(path)
     if glob.has_magic(text):
@@ -135,6 +132,12 @@ class CameraSource(Source):
             return None
         rgb_HWC = np.asarray(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         return Frame(rgb_HWC, 0, time.monotonic_ns(), self.name)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a folder's entry is a picture and none of ours: an image's overlay or restored copy lies beside it."""
+    ours = path.stem.endswith((".overlay", ".restored"))
+    return path.suffix.lower() in IMAGE_SUFFIXES and not ours and path.is_file()
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
