@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from media import write_video
+
+from seg.cli import main
 
 
 @pytest.fixture
@@ -16,6 +19,23 @@ def seg_data() -> Path:
     if not folder:
         pytest.skip("SEG_DATA is not set: no real data here")
     return Path(folder).resolve(strict=True)
+
+
+@pytest.fixture
+def seg(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int | str, str, str]]:
+    """The command line as a function: arguments in; exit code, standard output and standard error out."""
+
+    def call(*arguments: object) -> tuple[int | str, str, str]:
+        capsys.readouterr()
+        code: int | str = 0
+        try:
+            main(list(map(str, arguments)))
+        except SystemExit as ended:
+            code = ended.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from export.parity import FLOAT16, check_parity
 from export.profiles import RestoreGraph
 from export.storage import store_as_float16
 from infer import Restorer
-from seg.cli import main
 from seg.config import PretrainConfig
 from seg.errors import SegError
 from seg.geometry import fit_frame
@@ -205,27 +204,16 @@ def test_a_contract_without_classes_is_of_restore_alone(exported):
         ModelSpec.model_validate({**spec, "classes": [{"name": "road", "color": (1, 2, 3)}]})
 
 
-def seg(capsys, *arguments):
-    capsys.readouterr()
-    try:
-        main(list(map(str, arguments)))
-        code = 0
-    except SystemExit as ended:
-        code = ended.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def test_the_commands(pretrained, frames, tmp_path, capsys):
+def test_the_commands(pretrained, frames, tmp_path, seg):
     """From a pretraining run to a restored picture; what is about classes says to use `seg restore`."""
     file = tmp_path / "restore.onnx"
-    code, out, err = seg(capsys, "export", pretrained, "-o", file, "--dynamic")
+    code, out, err = seg("export", pretrained, "-o", file, "--dynamic")
     assert (code, err) == (0, "")
     assert "restore.onnx: dynamic 60x92" in out
     assert "on 4 real frames" in out
     assert out.rstrip().endswith("undoes blocks, noise")
     Image.fromarray(frames[0]).save(tmp_path / "frame.png")
-    code, out, err = seg(capsys, "restore", file, tmp_path / "frame.png", "--task", "denoise")
+    code, out, err = seg("restore", file, tmp_path / "frame.png", "--task", "denoise")
     assert (code, err) == (0, "")
     restored = np.array(Image.open(tmp_path / "frame.restored.png"))
     assert np.abs(restored - reference(pretrained, frames[0])).max() < 0.51
@@ -237,11 +225,11 @@ def test_the_commands(pretrained, frames, tmp_path, capsys):
         ("infer", file, tmp_path / "frame.png"),
         ("card", file, tmp_path / "notes.yaml", "--figures", tmp_path / "figures.json"),
     ]:
-        code, _, err = seg(capsys, *words)
+        code, _, err = seg(*words)
         assert code == 2
         assert err.count("\n") == 1
         assert "restore.onnx: restores frames and knows no classes" in err
         assert "seg restore" in err
-    code, _, err = seg(capsys, "export", pretrained, "-o", tmp_path / "frame.onnx", "--profile", "frame")
+    code, _, err = seg("export", pretrained, "-o", tmp_path / "frame.onnx", "--profile", "frame")
     assert (code, err.count("\n")) == (2, 1)
     assert "its profile is restore, not frame" in err
