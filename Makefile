@@ -53,7 +53,7 @@ lint: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --system-certs --python $(BIN)/python --universal --generate-hashes --no-header \
-		--extra cpu --extra openvino --extra train --group dev pyproject.toml -o requirements.lock
+		--extra cpu --extra openvino --extra train --extra codes --group dev pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv out build dist .mypy_cache .pytest_cache .ruff_cache
