@@ -30,13 +30,18 @@ class Segmentation:
         classes: uint8 class ids of shape (H, W), the frame's own size.
         confidence: uint8 of shape (H, W), the probability of the pixel's class as 0..255; None from a file of profile
             `argmax`, which does not answer it.
-        novelty: how unlike the training data the frame is; None where the file does not answer it.
+        novelty: how unlike the training data the frame is: 0.99 = beyond 99 % of normal frames; like the two below, None
+            where the file does not answer it.
+        code: the frame's code as one vector, float32 of shape (K,).
+        hash: its semantic hash, 32 bits: frames alike differ in few.
         timings: seconds by stage: `preprocess`, `network`, `postprocess`; a pipeline adds its own stages.
     """
 
     classes: Picture
     confidence: Picture | None
     novelty: float | None
+    code: npt.NDArray[np.float32] | None = None
+    hash: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -88,10 +93,17 @@ class Segmenter:
         size = (rgb_HWC.shape[0], rgb_HWC.shape[1])
         classes = fit_map(classes, size)
         confidence = None if confidence is None else fit_map(confidence, size)
-        novelty = float(answers["novelty"].reshape(-1)[0]) if "novelty" in answers else None
+        novelty, code, hashed = (answers[name][0] if name in answers else None for name in ("novelty", "code", "hash"))
         end = time.perf_counter()
         timings = {"preprocess": ready - start, "network": answered - ready, "postprocess": end - answered}
-        return Segmentation(classes, confidence, novelty, timings)
+        return Segmentation(
+            classes,
+            confidence,
+            None if novelty is None else float(novelty),
+            code,
+            None if hashed is None else int(hashed),
+            timings,
+        )
 
     def stream(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """Each frame of a source (`open_source`, or any iterable of frames) with its segmentation, in order.

@@ -19,11 +19,12 @@ Profile = Literal["frame", "logits", "argmax", "restore"]
 
 
 class TensorSpec(Strict):
-    """One input or output of the graph: its name, dtype, axes and meaning. Axes are sizes, or names where dynamic."""
+    """One input or output of the graph: its name, dtype, axes and meaning. Axes are sizes, or names where dynamic; K are
+    the values of a code."""
 
     name: str
     dtype: Literal["uint8", "int64", "float32"]
-    layout: Literal["NHWC", "NCHW", "NHW", "N"]
+    layout: Literal["NHWC", "NCHW", "NHW", "NK", "N"]
     shape: tuple[int | str, ...]
     meaning: str
 

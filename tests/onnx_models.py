@@ -14,7 +14,13 @@ from seg.spec import ModelSpec, SizePolicy, TensorSpec, TrainingRecord
 CLASSES = 5
 
 
-def make_spec(profile: str = "frame", size: tuple[int, int] = (48, 64), dynamic: bool = False, novelty: bool = False):
+def make_spec(
+    profile: str = "frame",
+    size: tuple[int, int] = (48, 64),
+    dynamic: bool = False,
+    novelty: bool = False,
+    codes: bool = False,
+):
     height, width = size
     h, w = ("height", "width") if dynamic else (height, width)
     if profile == "frame":
@@ -25,6 +31,9 @@ def make_spec(profile: str = "frame", size: tuple[int, int] = (48, 64), dynamic:
         ]
         if novelty:
             outputs.append(TensorSpec(name="novelty", dtype="float32", layout="N", shape=(1,), meaning="novelty"))
+        if codes:
+            outputs.append(TensorSpec(name="code", dtype="float32", layout="NK", shape=(1, 3), meaning="mean colour"))
+            outputs.append(TensorSpec(name="hash", dtype="int64", layout="N", shape=(1,), meaning="mean brightness"))
     else:
         inputs = (TensorSpec(name="input", dtype="float32", layout="NCHW", shape=(1, 3, h, w), meaning="RGB 0..1"),)
         outputs = [
@@ -77,9 +86,15 @@ def save_bands(path: Path, profile: str = "frame", metadata: bool = True, **opti
             helper.make_node("Mul", ["rest", "bytes"], ["rest_bytes"]),
             helper.make_node("Cast", ["rest_bytes"], ["confidence"], to=TensorProto.UINT8),
         ]
+        consts["all"] = np.array([1, 2], np.int64)
         if options.get("novelty"):
-            consts["all"] = np.array([1, 2], np.int64)
             nodes.append(helper.make_node("ReduceMean", ["mean", "all"], ["novelty"], keepdims=0))
+        if options.get("codes"):  # the mean colour, and the mean brightness cut to a whole number
+            nodes += [
+                helper.make_node("ReduceMean", ["pixels", "all"], ["code"], keepdims=0),
+                helper.make_node("ReduceMean", ["mean", "all"], ["brightness"], keepdims=0),
+                helper.make_node("Cast", ["brightness"], ["hash"], to=TensorProto.INT64),
+            ]
     elif profile == "argmax":
         nodes += [
             helper.make_node("Cast", ["band"], ["ids_nchw"], to=TensorProto.INT64),

@@ -50,6 +50,15 @@ def test_profiles_and_providers_agree(tmp_path, profile, provider):
         answer.classes != expected_classes(rgb)
     ).mean() < 0.005  # a value on the edge of a band may round either way
     assert (answer.confidence is None) == (profile == "argmax")
+    assert (answer.novelty, answer.code, answer.hash) == (None, None, None)
+
+
+def test_codes_and_hashes_are_answered(tmp_path):
+    rgb = picture(4)
+    answer = Segmenter(save_bands(tmp_path / "m.onnx", codes=True), threads=1)(rgb)
+    np.testing.assert_allclose(answer.code, rgb.mean((0, 1)), rtol=1e-5)
+    assert (answer.code.dtype, answer.code.shape) == (np.float32, (3,))
+    assert answer.hash == int(rgb.mean())
     assert answer.novelty is None
 
 

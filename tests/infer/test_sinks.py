@@ -28,7 +28,7 @@ def answer(index, size=(48, 64), time_ms=None, source="video.mp4"):
     rgb = picture(index, *size)
     frame = Frame(rgb, index, (40 * index if time_ms is None else time_ms) * 1_000_000, source)
     classes = expected_classes(rgb)
-    return frame, Segmentation(classes, np.full(size, 51, np.uint8), 0.5, {"network": 0.25})
+    return frame, Segmentation(classes, np.full(size, 51, np.uint8), 0.5, timings={"network": 0.25})
 
 
 def fill(sink, count=6, **options):
