@@ -48,7 +48,7 @@ def network_predictor(
     @torch.inference_mode()
     def predict(rgb_HWC: U8) -> U8:
         fitted = fit_frame(rgb_HWC, size)
-        rgb_13HW = torch.from_numpy(fitted).to(device).permute(2, 0, 1)[None]
+        rgb_13HW = torch.tensor(fitted, device=device).permute(2, 0, 1)[None]
         with autocast or nullcontext():
             logits_1CHW = network(rgb_13HW).logits_BCHW
         classes = logits_1CHW[0].argmax(0).to(torch.uint8).cpu().numpy()

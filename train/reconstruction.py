@@ -124,9 +124,8 @@ class ReconstructionTask(Task):
             ]
 
     def _pair(self, rgb_HWC: U8, index: int) -> tuple[Tensor, Tensor]:
-        rgb_13HW = (
-            torch.from_numpy(fit_frame(rgb_HWC, self.setting.size)).to(self.setting.device).permute(2, 0, 1)[None]
-        )
+        fitted = fit_frame(rgb_HWC, self.setting.size)
+        rgb_13HW = torch.tensor(fitted, device=self.setting.device).permute(2, 0, 1)[None]
         return rgb_13HW, corrupt(rgb_13HW, self.config.corruption, torch.Generator().manual_seed(index))[0]
 
     @torch.inference_mode()
