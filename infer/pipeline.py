@@ -45,7 +45,7 @@ class Summary:
 def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progress | None = None) -> Summary:
     """Send every frame of `source` with the model's answer into every sink; sinks are opened and closed here.
 
-    The model is a `Segmenter`, or a `RestoreJob`; the sinks are those that take its answers. The time of each sink goes
+    The model is a `Segmenter`, a `Watch` over one, or a `RestoreJob`; the sinks are those that take its answers. The time of each sink goes
     into the answer's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
     where the program turns it into an exception) takes effect between two frames: the outputs are finished and named,
     then KeyboardInterrupt goes on. A second one takes effect at once.

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from infer.restorer import Restoration
 from infer.segmenter import Segmentation
 from infer.sink import Sink, check_suffix
-from seg.draw import overlay
+from infer.watch import Watched
+from seg.draw import alarm, overlay
 from seg.errors import SegError
 from seg.files import claim
 from seg.frame import Frame
@@ -47,7 +48,7 @@ Paint = Callable[[Frame, Any], npt.NDArray[np.uint8]]
 
 
 class Painter:
-    """The way a model's overlays look: its own colours, the class `background` left bare."""
+    """The way a model's overlays look: its own colours, the class `background` left bare; alarms of a `Watch` in red."""
 
     def __init__(self, spec: ModelSpec, alpha: float = 0.5) -> None:
         """`alpha` is the weight of the paint; SegError outside 0..1."""
@@ -60,7 +61,9 @@ class Painter:
 
     def __call__(self, frame: Frame, segmentation: Segmentation) -> npt.NDArray[np.uint8]:
         """The painted frame, uint8 RGB, HWC."""
-        return overlay(frame.rgb_HWC, segmentation.classes, self._palette_C3, self._alpha, self._skip)
+        painted = overlay(frame.rgb_HWC, segmentation.classes, self._palette_C3, self._alpha, self._skip)
+        text = segmentation.alarm if isinstance(segmentation, Watched) else ""
+        return alarm(painted, text) if text else painted
 
 
 class OverlayImage(Sink):
@@ -197,8 +200,9 @@ class RestoredFolder(PictureFolder):
 
 
 class Stats(Sink):
-    """One JSON line a frame: index, time in s, share of each class, mean confidence 0..1, novelty, seconds by stage.
+    """One JSON line a frame: index, time in s, share of each class, mean confidence 0..1, novelty, frozen, seconds by stage.
 
+    `novelty` is null where the file does not answer it, `frozen` where no `Watch` over one camera says it.
     Give it last to a pipeline: the stages of the sinks before it are then in its lines.
     """
 
@@ -232,5 +236,6 @@ def statistics(frame: Frame, segmentation: Segmentation, names: tuple[str, ...])
         },
         "confidence": None if confidence is None else round(float(confidence.mean()) / 255, 6),
         "novelty": novelty,
+        "frozen": segmentation.frozen if isinstance(segmentation, Watched) else None,
         "seconds": {stage: round(seconds, 6) for stage, seconds in segmentation.timings.items()},
     }

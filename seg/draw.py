@@ -19,6 +19,7 @@ Picture = npt.NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _INK, _PAPER = (255, 255, 255), (24, 24, 24)
+_ALARM = (230, 0, 30)
 
 
 def colorize(classes_HW: Picture, palette_C3: Picture) -> Picture:
@@ -64,11 +65,18 @@ def overlay(
 
 def label(rgb_HWC: Picture, text: str) -> Picture:
     """A copy of the picture with `text` (plain ASCII) on a dark strip in its upper left corner."""
-    scale, pad = _text_scale(rgb_HWC), 4
-    (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
     out = rgb_HWC.copy()
-    out[: height + base + 2 * pad, : width + 2 * pad] = _PAPER
-    cv2.putText(out, text, (pad, pad + height), _FONT, scale, _INK, 1, cv2.LINE_AA)
+    _write(out, text, _PAPER, 0)
+    return out
+
+
+def alarm(rgb_HWC: Picture, text: str) -> Picture:
+    """A copy of the picture that cannot be overlooked: a red border, and `text` (plain ASCII) on red in its corner."""
+    width = max(2, round(min(rgb_HWC.shape[:2]) / 60))
+    out = np.empty_like(rgb_HWC)
+    out[:] = _ALARM
+    out[width:-width, width:-width] = rgb_HWC[width:-width, width:-width]
+    _write(out, text, _ALARM, width)
     return out
 
 
@@ -112,6 +120,14 @@ def grid(pictures: Sequence[Picture], columns: int, gap: int = 4) -> Picture:
         top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return sheet
+
+
+def _write(out_HWC: Picture, text: str, paper: tuple[int, int, int], corner: int) -> None:
+    """Put `text` on a strip of the colour `paper`, `corner` pixels away from the upper left corner, in place."""
+    scale, pad = _text_scale(out_HWC), 4
+    (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
+    out_HWC[corner : corner + height + base + 2 * pad, corner : corner + width + 2 * pad] = paper
+    cv2.putText(out_HWC, text, (corner + pad, corner + pad + height), _FONT, scale, _INK, 1, cv2.LINE_AA)
 
 
 def _text_scale(rgb_HWC: Picture) -> float:

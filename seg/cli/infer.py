@@ -35,25 +35,37 @@ def infer(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
+    novel_above: Annotated[
+        float | None, typer.Option(help="Mark frames of more novelty, 0..1 [0.99, where the file answers novelty].")
+    ] = None,
+    fail_novel: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Exit with 3 if more than this share of frames, 0..1, is novel or frozen."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
 
-    Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png.
+    Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png. Novel frames, and
+    those of a frozen camera, have a red border in it.
     """
     from infer.segmenter import Segmenter
+    from infer.watch import Watch
     from seg.sources.open import open_source
 
     model, source = model_and_source(words)
     with warnings_as_lines():
         segmenter = Segmenter(model, provider, threads)
     with open_source(source, fps) as frames:
+        one_camera = frames.kind not in ("image", "folder")
+        watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera)
         if not (overlay or masks or mask_video or stats):
             overlay = default_overlay(frames)
         named = {"overlay": overlay, "masks": masks, "mask_video": mask_video, "stats": stats}
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
-        run_and_tell(segmenter, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks)
+        run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, watch.told)
+        watch.check()
 
 
 def model_and_source(words: list[str]) -> tuple[Path, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from seg.sources.base import Source
 
 
-def run_and_tell(model: Streaming, name: str, source: Source, sinks: list[Sink]) -> None:
+def run_and_tell(
+    model: Streaming, name: str, source: Source, sinks: list[Sink], told: Callable[[], list[str]] = list
+) -> None:
     """Run every frame of `source` into the sinks, with progress; print frames, speed and outputs.
 
-    `name` says what runs, and on what.
+    `name` says what runs, and on what; `told` what else there is to print afterwards, in lines.
 
     Raises:
         SegError: where frames of the source are missing or damaged; the outputs hold the others.
@@ -31,11 +33,11 @@ def run_and_tell(model: Streaming, name: str, source: Source, sinks: list[Sink])
     try:
         with terminal_progress(source.count) as progress:
             summary = run(model, source, sinks, progress)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as stop:  # a camera's usual end
+        _say_all(told())
         raise _interrupted(stop, sinks) from None
     typer.echo(f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s ({name})")
-    for path in summary.outputs:
-        typer.echo(str(path))
+    _say_all([*told(), *map(str, summary.outputs)])
     if summary.problem:
         raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
 
@@ -50,6 +52,11 @@ def warnings_as_lines() -> Iterator[None]:
         yield
     for warning in caught:
         typer.echo(f"seg: warning: {warning.message}", err=True)
+
+
+def _say_all(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def _interrupted(stop: KeyboardInterrupt, sinks: list[Sink]) -> InterruptedRunError:

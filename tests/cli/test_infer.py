@@ -1,7 +1,9 @@
 """`seg infer` as a user types it: outputs, defaults, and inputs that are never replaced."""
 
 import hashlib
+import json
 
+import av
 import numpy as np
 import pytest
 from media import picture, read_video, write_video
@@ -187,9 +189,73 @@ def test_debug_shows_the_traceback(model, tmp_path):
         main(["--debug", "infer", str(model), str(tmp_path / "none.mp4")])
 
 
+@pytest.fixture
+def watching(tmp_path):
+    """A model whose novelty is the mean brightness, and a folder of two black images and a grey one."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for index, brightness in enumerate([0, 90, 0]):
+        Image.fromarray(np.full((48, 64, 3), brightness, np.uint8)).save(frames / f"{index}.png")
+    return save_bands(tmp_path / "watching.onnx", novelty=True), frames
+
+
+def test_novel_frames_are_told_and_marked(seg, watching, tmp_path):
+    model, frames = watching
+    code, out, err = seg("infer", model, frames, "--stats", tmp_path / "s.jsonl")
+    assert (code, err) == (0, "")
+    assert "1 of 3 frames (33.3 %) are novel: above 0.99\n" in out
+    assert [json.loads(line)["novelty"] for line in (tmp_path / "s.jsonl").read_text().splitlines()] == [0, 90, 0]
+    for name, border in [("0", 0), ("1", 230)]:
+        assert seg("infer", model, frames / f"{name}.png", "--overlay", tmp_path / f"{name}.png")[0] == 0
+        with Image.open(tmp_path / f"{name}.png") as made:
+            assert made.getpixel((0, 47))[0] == border
+
+
+def test_the_threshold_of_novelty(seg, watching, tmp_path):
+    model, frames = watching
+    _, out, _ = seg("infer", model, frames / "1.png", "--novel-above", 0.5, "--masks", tmp_path / "m")
+    assert "1 of 1 frame (100.0 %) is novel: above 0.5\n" in out
+
+
+def test_too_many_novel_frames_are_exit_3_with_all_outputs(seg, watching, tmp_path):
+    model, frames = watching
+    code, out, err = seg("infer", model, frames, "--fail-novel", 0.2, "--overlay", tmp_path / "o.mp4")
+    assert (code, err) == (3, "seg: 1 of 3 frames (33.3 %) are novel or frozen, more than --fail-novel 0.2 allows\n")
+    assert str(tmp_path / "o.mp4") in out
+    assert len(read_video(tmp_path / "o.mp4")[0]) == 3
+    assert seg("infer", model, frames, "--fail-novel", 0.34, "--masks", tmp_path / "m")[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--novel-above", "--fail-novel"])
+def test_novelty_that_the_file_does_not_answer(seg, model, tmp_path, option):
+    video = write_video(tmp_path / "drive.mp4", count=2)
+    code, _, err = seg("infer", model, video, option, 0.5)
+    assert code == 2
+    assert f"{option}: bands (profile frame) answers no novelty; run `seg calibrate`" in err
+    assert not (tmp_path / "drive.overlay.mp4").exists()
+
+
+def test_a_frozen_camera_is_told_marked_and_counted(seg, watching, tmp_path):
+    model, _ = watching
+    with av.open(str(tmp_path / "stuck.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
+        for _ in range(14):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64), np.uint8), format="gray")))
+        container.mux(stream.encode(None))
+    outputs = ["--stats", tmp_path / "s.jsonl", "--overlay", tmp_path / "o.mp4"]
+    code, out, err = seg("infer", model, tmp_path / "stuck.mkv", *outputs, "--fail-novel", 0.25)
+    assert (code, err.split(",")[0]) == (3, "seg: 4 of 14 frames (28.6 %) are novel or frozen")
+    assert "0 of 14 frames (0.0 %) are novel: above 0.99\n4 of 14 frames (28.6 %) are of a frozen camera" in out
+    assert [json.loads(line)["frozen"] for line in (tmp_path / "s.jsonl").read_text().splitlines()][9:11] == [0, 1]
+    _, painted = read_video(tmp_path / "o.mp4")
+    assert [int(rgb[47, 32, 0]) > 128 for rgb in painted] == [False] * 10 + [True] * 4
+
+
 @pytest.mark.real_data
 def test_real_video(seg, model, seg_data, tmp_path):
     code, out, err = seg("infer", model, seg_data / "video" / "highway.mp4", "--stats", tmp_path / "s.jsonl")
     assert (code, err) == (0, "")
     assert "221 frames" in out
+    assert "frozen" not in out
     assert len((tmp_path / "s.jsonl").read_text().splitlines()) == 221
