@@ -7,6 +7,7 @@ answer = segmenter(frame)  # uint8 RGB, (H, W, 3), any size
 answer.classes             # uint8, (H, W): ids of segmenter.spec.classes
 
 An autoencoder's file gives frames back: `Restorer("restore.onnx")(frame, "denoise")`.
+A table of codes that `seg embed` wrote is read by `Codes("drives.parquet")`, and searched by a `FrameIndex` of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from infer.codes import Codes
+    from infer.index import FrameIndex
     from infer.pipeline import Summary, run
     from infer.restorer import Restoration, RestoreJob, Restorer
     from infer.segmenter import Segmentation, Segmenter
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from seg.sources.open import open_source
 
 __all__ = [
+    "Codes",
+    "FrameIndex",
     "Restoration",
     "RestoreJob",
     "Restorer",
@@ -34,6 +39,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Codes": "infer.codes",
+    "FrameIndex": "infer.index",
     "Restoration": "infer.restorer",
     "RestoreJob": "infer.restorer",
     "Restorer": "infer.restorer",
