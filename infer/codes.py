@@ -69,7 +69,7 @@ class Codes:
         columns = self._file.schema_arrow
         self.model = ModelIdentity.from_metadata(columns.metadata, self.path, "seg embed")
         self.names: tuple[str, ...] = tuple(columns.names)
-        code = columns.field("code").type if "code" in self.names else None
+        code: Any = columns.field("code").type if "code" in self.names else None
         missing = {"source", "index", "time_s", "hash", "novelty"} - {*self.names}
         if missing or not arrow.types.is_fixed_size_list(code) or code.value_type != arrow.float32():
             raise SegError(

@@ -58,7 +58,7 @@ def _groups(code_PK: Floats) -> npt.NDArray[np.int64]:
     means = library("sklearn.cluster").KMeans(count, n_init=4, random_state=0)
     group_P = means.fit_predict(code_PK)
     order = np.argsort(-np.bincount(group_P, minlength=count), kind="stable")
-    return np.argsort(order)[group_P]
+    return np.asarray(np.argsort(order)[group_P], dtype=np.int64)
 
 
 def _places(code_PK: Floats) -> tuple[Floats, str]:

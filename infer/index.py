@@ -53,7 +53,7 @@ def unit(code_NK: npt.ArrayLike) -> Floats:
 
 def hamming(hash_N: Hashes, value: int) -> npt.NDArray[np.uint8]:
     """In how many bits each hash differs from `value`, uint8 (N,)."""
-    return np.bitwise_count(hash_N ^ np.uint32(value))
+    return np.asarray(np.bitwise_count(hash_N ^ np.uint32(value)), dtype=np.uint8)
 
 
 def write_index(table: Codes, path: Path) -> None:
