@@ -26,6 +26,7 @@ from seg.files import atomic, claim, sha256
 from seg.geometry import fit_frame
 from seg.model.autoencoder import Autoencoder
 from seg.model.checkpoint import WEIGHTS, CheckpointMeta, PretrainMeta, find_checkpoint, load_trained
+from seg.model.monitor import Monitor, load_monitor
 from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecord
 
 OPSET = 20
@@ -57,6 +58,8 @@ def export_run(
 ) -> tuple[ModelSpec, Parity]:
     """Export a run's best network; the file gets its name only if its answers match the network's.
 
+    Profile `frame` answers novelty, code and hash too where `seg calibrate` made a monitor for these weights.
+
     Args:
         run: a run directory or checkpoint, of `seg train` or `seg pretrain`.
         output: the ONNX file to make.
@@ -65,8 +68,8 @@ def export_run(
         overwrite: whether `output` may be replaced.
 
     Raises:
-        SegError: if `output` exists, the run has no checkpoint or not the profile, or the answers differ; then there is
-            no file.
+        SegError: if `output` exists, the run has no checkpoint or not the profile, its monitor is of other weights, or
+            the answers differ; then there is no file.
     """
     options = options or ExportOptions()
     claim(output, overwrite=overwrite)
@@ -74,8 +77,9 @@ def export_run(
         raise SegError("export needs at least one real frame to compare answers on")
     network, meta, profile = _load(run, options.profile)
     size = options.size or meta.size
-    graph = GRAPHS[profile](network).eval()
-    spec = _spec(run, meta, profile, options, size)
+    monitor = load_monitor(find_checkpoint(run)) if profile == "frame" else None
+    graph = GRAPHS[profile](network, *([monitor] if monitor is not None else [])).eval()
+    spec = _spec(run, meta, profile, options, size, monitor)
     program = _program(graph, spec, size)
     fitted = [fit_frame(frame, size) for frame in frames]
     if options.dynamic:  # a second shape, odd in both directions
@@ -86,11 +90,11 @@ def export_run(
         program.save(str(temporary))
         onnx.checker.check_model(str(temporary), full_check=True)
         # the graph has to be right exactly, before its weights may be rounded
-        parity = check_parity(network, temporary, spec, fitted)
+        parity = check_parity(network, temporary, spec, fitted, monitor=monitor)
         if options.weights == "float16":
             store_as_float16(temporary)
             onnx.checker.check_model(str(temporary), full_check=True)
-            parity = check_parity(network, temporary, spec, fitted, FLOAT16)
+            parity = check_parity(network, temporary, spec, fitted, FLOAT16, monitor)
     return spec, parity
 
 
@@ -140,12 +144,17 @@ def _load(run: Path, profile: Profile | None) -> tuple[Autoencoder, CheckpointMe
 
 
 def _spec(
-    run: Path, meta: CheckpointMeta | PretrainMeta, profile: Profile, options: ExportOptions, size: tuple[int, int]
+    run: Path,
+    meta: CheckpointMeta | PretrainMeta,
+    profile: Profile,
+    options: ExportOptions,
+    size: tuple[int, int],
+    monitor: Monitor | None,
 ) -> ModelSpec:
     axes: tuple[int | str, int | str] = ("height", "width") if options.dynamic else size
     ontology = meta.ontology if isinstance(meta, CheckpointMeta) else None
     classes = ontology.classes if ontology is not None else ()
-    tensors = signature(profile, *axes, len(classes))
+    tensors = signature(profile, *axes, len(classes), monitor.shape.values if monitor is not None else 0)
     return ModelSpec(
         name=options.name or meta.run,
         profile=profile,

@@ -14,6 +14,7 @@ import torch
 
 from seg.errors import SegError
 from seg.model.autoencoder import Autoencoder
+from seg.model.monitor import BITS, Monitor
 from seg.spec import ModelSpec
 
 TIE = 1e-3
@@ -26,21 +27,24 @@ class Tolerance:
 
     `pixels` is the share of pixels whose class differs without a tie; `confidence` the difference of a probability;
     `logits` that of a logit, relative to the frame's largest; `grey` that of a restored value from the network's before
-    it is rounded, in grey levels.
+    it is rounded, in grey levels; `novelty` the difference of a novelty; `code` that of a code's value, relative to the
+    frame's largest, and how near to 0, likewise, what decides a bit of the hash must be for the bit to differ.
     """
 
     pixels: float
     confidence: float
     logits: float
     grey: float
+    novelty: float
+    code: float
 
 
-EXACT = Tolerance(pixels=0.0, confidence=0.5 / 255 + 1e-4, logits=1e-3, grey=0.5 + 0.1)
+EXACT = Tolerance(pixels=0.0, confidence=0.5 / 255 + 1e-4, logits=1e-3, grey=0.5 + 0.1, novelty=1e-3, code=1e-3)
 """What float32 sums in another order explain, and rounding to uint8: a restored value may be one grey level off."""
 
-FLOAT16 = Tolerance(pixels=1e-3, confidence=0.5 / 255 + 0.02, logits=1e-2, grey=4.0)
-"""What weights rounded to float16 may change: the class of at most one pixel in a thousand, confidences by a little, no
-restored value by more than four grey levels."""
+FLOAT16 = Tolerance(pixels=1e-3, confidence=0.5 / 255 + 0.02, logits=1e-2, grey=4.0, novelty=0.05, code=0.05)
+"""What weights rounded to float16 may change: the class of at most one pixel in a thousand, confidences, novelty and code
+by a little, no restored value by more than four grey levels."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Parity:
     """What was compared: `pixels` of `frames`; share of them that differ, and that differ without being ties.
 
     `value` is the largest difference of confidence; of a logit for the profile `logits`, of a rounded value in grey levels
-    for `restore`, None for `argmax`. A restored pixel is a tie while it is within the tolerance.
+    for `restore`, None for `argmax`. A restored pixel is a tie while it is within the tolerance. `novelty` is the largest
+    difference of a novelty, None without a monitor.
     """
 
     frames: int
@@ -56,6 +61,7 @@ class Parity:
     differing: float
     differing_without_tie: float
     value: float | None
+    novelty: float | None = None
 
 
 def check_parity(
@@ -64,6 +70,7 @@ def check_parity(
     spec: ModelSpec,
     frames: Sequence[npt.NDArray[np.uint8]],
     allowed: Tolerance = EXACT,
+    monitor: Monitor | None = None,
 ) -> Parity:
     """Compare the file's answers with the network's.
 
@@ -73,6 +80,7 @@ def check_parity(
         spec: its contract.
         frames: uint8 RGB (H, W, 3), of sizes that the file takes.
         allowed: what may differ.
+        monitor: in evaluation mode; the one in the file, if there is one.
 
     Raises:
         SegError: saying what differs, if more does than `allowed`.
@@ -81,10 +89,15 @@ def check_parity(
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in frames)
     differing = untied = 0
     value: float | None = None
+    novelty: float | None = None
     for frame in frames:
         answers = session.run(None, {spec.inputs[0].name: _feed(frame, spec)})
         with torch.inference_mode():
-            output = network(torch.from_numpy(frame).permute(2, 0, 1)[None])
+            rgb_13HW = torch.from_numpy(frame).permute(2, 0, 1)[None]
+            output = network(rgb_13HW)
+            if monitor is not None:
+                compared = _compare_watch(monitor, output.code_BKHW, rgb_13HW, answers[2:], allowed)
+                novelty = max(novelty or 0.0, compared)
         if spec.profile == "restore":
             one = _compare_frames(output.frame_B3HW[0].permute(1, 2, 0).numpy(), answers[0][0], allowed)
         else:
@@ -94,11 +107,17 @@ def check_parity(
         if untied > allowed.pixels * pixels or not one.difference <= one.limit:  # NaN is no answer either
             raise SegError(
                 f"the exported file does not answer as the network: {untied} of {pixels} pixels differ that are no ties "
-                f"(allowed {allowed.pixels:.1%}), {spec.outputs[-1].name} differs by up to {one.difference:.3g} "
+                f"(allowed {allowed.pixels:.1%}), {value_name(spec)} differs by up to {one.difference:.3g} "
                 f"(allowed {one.limit:.4g}); nothing was written"
             )
         value = max(value or 0.0, one.value)
-    return Parity(len(frames), pixels, differing / pixels, untied / pixels, None if spec.profile == "argmax" else value)
+    value = None if spec.profile == "argmax" else value
+    return Parity(len(frames), pixels, differing / pixels, untied / pixels, value, novelty)
+
+
+def value_name(spec: ModelSpec) -> str:
+    """The output that `Parity.value` is of; that of the classes, where there is none."""
+    return spec.outputs[1 if spec.profile == "frame" else 0].name
 
 
 class _Compared(NamedTuple):
@@ -138,6 +157,30 @@ def _compare_frames(
         allowed.grey,
         float(from_rounded_HWC.max()),
     )
+
+
+def _compare_watch(
+    monitor: Monitor,
+    code_1KHW: torch.Tensor,
+    rgb_13HW: torch.Tensor,
+    answers: Sequence[npt.NDArray[np.generic]],
+    allowed: Tolerance,
+) -> float:
+    """How much a frame's novelty differs; SegError where it, the code or the hash differ by more than is allowed."""
+    watch = monitor(code_1KHW, rgb_13HW)
+    novelty = abs(float(answers[0][0]) - float(watch.novelty_B[0]))
+    code_D = watch.code_BD[0].numpy()
+    code = float(np.abs(np.asarray(answers[1][0], dtype=np.float32) - code_D).max() / max(1.0, np.abs(code_D).max()))
+    margin_32 = np.abs(monitor.project(watch.code_BD)[0].numpy())
+    flipped = int(answers[2][0]) ^ int(watch.hash_B[0])
+    wrong = [bit for bit in range(BITS) if flipped >> bit & 1 and margin_32[bit] > allowed.code * margin_32.max()]
+    if not (novelty <= allowed.novelty and code <= allowed.code) or wrong:  # NaN is no answer either
+        raise SegError(
+            f"the exported file does not answer as the monitor: novelty differs by {novelty:.3g} (allowed "
+            f"{allowed.novelty:.3g}), the code by {code:.3g} of its largest value (allowed {allowed.code:.3g}), the hash in "
+            f"{len(wrong)} bits that are no ties; nothing was written"
+        )
+    return novelty
 
 
 def _feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:

@@ -8,24 +8,32 @@ import torch
 from torch import Tensor, nn
 
 from seg.model.autoencoder import Autoencoder
+from seg.model.monitor import Monitor
 from seg.model.network import SegmentationAutoencoder
 from seg.spec import Profile, TensorSpec
 
 
 class FrameGraph(nn.Module):
-    """uint8 RGB frames in, uint8 classes and confidences out: nothing is left for the program that runs it."""
+    """uint8 RGB frames in, uint8 classes and confidences out: nothing is left for the program that runs it.
 
-    def __init__(self, network: SegmentationAutoencoder) -> None:
+    With a monitor, the frame's novelty, code and hash as well.
+    """
+
+    def __init__(self, network: SegmentationAutoencoder, monitor: Monitor | None = None) -> None:
         super().__init__()
         self.network = network
+        self.monitor = monitor
 
-    def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, Tensor]:
-        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255."""
-        logits_BCHW = self.network(frame_BHW3.permute(0, 3, 1, 2)).logits_BCHW
+    def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, ...]:
+        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255; then `Watch`'s."""
+        rgb_B3HW = frame_BHW3.permute(0, 3, 1, 2)
+        output = self.network(rgb_B3HW)
+        logits_BCHW = output.logits_BCHW
         top_B1HW, classes_B1HW = logits_BCHW.max(1, keepdim=True)
         # softmax of the winner alone: one exponential a class and no division a class
         confidence_BHW = 1.0 / (logits_BCHW - top_B1HW).exp().sum(1)
-        return classes_B1HW.squeeze(1).to(torch.uint8), (confidence_BHW * 255.0).round().to(torch.uint8)
+        answers = classes_B1HW.squeeze(1).to(torch.uint8), (confidence_BHW * 255.0).round().to(torch.uint8)
+        return answers if self.monitor is None else (*answers, *self.monitor(output.code_BKHW, rgb_B3HW))
 
 
 class LogitsGraph(nn.Module):
@@ -85,8 +93,11 @@ class Signature:
     value_range: tuple[float, float]
 
 
-def signature(profile: Profile, height: int | str, width: int | str, classes: int) -> Signature:
-    """The tensors of a profile at a size, which is two numbers, or two names where it is dynamic."""
+def signature(profile: Profile, height: int | str, width: int | str, classes: int, code: int = 0) -> Signature:
+    """The tensors of a profile at a size, which is two numbers, or two names where it is dynamic.
+
+    `code` is how many values a monitor's code has, 0 where there is no monitor; only profile `frame` answers one.
+    """
     frame = TensorSpec(
         name="frame", dtype="uint8", layout="NHWC", shape=(1, height, width, 3), meaning="RGB frame, 0..255"
     )
@@ -107,6 +118,7 @@ def signature(profile: Profile, height: int | str, width: int | str, classes: in
                     shape=(1, height, width),
                     meaning="probability of the winning class, in 1/255",
                 ),
+                *(_watched(code) if code else ()),
             ),
             (0.0, 255.0),
         )
@@ -122,3 +134,30 @@ def signature(profile: Profile, height: int | str, width: int | str, classes: in
             name="classes", dtype="int64", layout="NHWC", shape=(1, height, width, 1), meaning="class ids"
         )
     return Signature(image, (output,), (0.0, 1.0))
+
+
+def _watched(code: int) -> tuple[TensorSpec, ...]:
+    """What a monitor answers."""
+    return (
+        TensorSpec(
+            name="novelty",
+            dtype="float32",
+            layout="N",
+            shape=(1,),
+            meaning="how unlike normal frames the frame is, 0..1: 0.99 = beyond 99 % of the held-out frames",
+        ),
+        TensorSpec(
+            name="code",
+            dtype="float32",
+            layout="NK",
+            shape=(1, code),
+            meaning="the frame's code: frames alike have a high cosine",
+        ),
+        TensorSpec(
+            name="hash",
+            dtype="int64",
+            layout="N",
+            shape=(1,),
+            meaning="32 bits, 0..2**32-1, of the code: frames alike differ in few",
+        ),
+    )

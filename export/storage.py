@@ -15,17 +15,21 @@ SMALL = 1024
 """A tensor of fewer values stays float32: biases and the normalisation weigh nothing, and lose most by rounding."""
 
 
+KEPT = "monitor.statistics."
+"""Tensors of this name stay float32: inverse covariances do not survive float16."""
+
+
 def store_as_float16(file: Path) -> None:
     """Store the weights of an ONNX file as float16, each with a cast back to float32 before its first use.
 
     Runtimes fold the casts when they load the file, so that it runs the same float32 kernels at the same speed. A
-    tensor with a value beyond float16's range stays float32.
+    tensor with a value beyond float16's range stays float32, and so do a monitor's statistics.
     """
     model = onnx.load(file)
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
+        if tensor.data_type != TensorProto.FLOAT or tensor.name.startswith(KEPT):
             continue
         values = numpy_helper.to_array(tensor)
         if values.size < SMALL or np.abs(values).max() > np.finfo(np.float16).max:

@@ -101,7 +101,7 @@ class Segmenter:
             confidence,
             None if novelty is None else float(novelty),
             code,
-            None if hashed is None else int(hashed),
+            None if hashed is None else int(hashed) % 2**32,  # OpenVINO computes int64 as int32 on a CPU
             timings,
         )
 

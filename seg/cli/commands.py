@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import typer
 
-from seg.cli import card, data, demo, doctor, evaluate, export, infer, inspect, pretrain, restore, train
+from seg.cli import (
+    calibrate,
+    card,
+    compress,
+    curate,
+    data,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    infer,
+    inspect,
+    pretrain,
+    restore,
+    search,
+    train,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -13,10 +30,17 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train.train)
     app.command("pretrain")(pretrain.pretrain)
     app.command("eval")(evaluate.evaluate)
+    app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("card")(card.card)
     app.add_typer(data.app, name="data")
     app.command("infer")(infer.infer)
     app.command("restore")(restore.restore)
+    app.command("embed")(embed.embed)
+    app.command("search")(search.search)
+    app.command("index")(search.index)
+    app.command("curate")(curate.curate)
+    app.command("compress")(compress.compress)
+    app.command("decompress")(compress.decompress)
     app.command("inspect")(inspect.inspect)
     app.command("doctor")(doctor.doctor)

@@ -45,6 +45,7 @@ def export(
 ) -> None:
     """Export a run's best network to one ONNX file that needs nothing else, checked on real frames."""
     from export import ExportOptions, export_run
+    from export.parity import value_name
     from seg.errors import SegError
     from seg.files import claim
 
@@ -69,7 +70,8 @@ def export(
         how = f"by up to {parity.value:.0f} grey level{'' if parity.value == 1 else 's'}; undoes "
         how += ", ".join(spec.corruptions) or "no corruption: it was trained for none"
     else:
-        value = "" if parity.value is None else f", {spec.outputs[-1].name} by up to {parity.value:.2g}"
+        value = "" if parity.value is None else f", {value_name(spec)} by up to {parity.value:.2g}"
+        value += "" if parity.novelty is None else f", novelty by up to {parity.novelty:.2g}"
         how = f"({parity.differing_without_tie:.4%} other than ties){value}"
     typer.echo(
         f"{output}: {spec.size.kind} {spec.size.height}x{spec.size.width}, {output.stat().st_size / 1e6:.1f} MB; on "

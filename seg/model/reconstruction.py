@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ReconstructionDecoder(nn.Module):
-    """Doubles the code's size until it is the frame's: bilinear upsampling and two 3x3 convolutions a step.
+    """Doubles the code's size until it is the frame's, or 1/`stop` of it: bilinear upsampling and two 3x3 convolutions a step.
 
     Upsampling rather than transposed convolution leaves no checkerboard (Odena et al., 2016).
 
@@ -18,13 +18,15 @@ class ReconstructionDecoder(nn.Module):
         code_channels: K of the code.
         stride: how many times smaller the code is than the frame; a power of two.
         width: channels of the first step; halved each step, not below 16.
+        stop: how many times smaller than the frame the picture is; a power of two, below `stride`.
     """
 
-    def __init__(self, code_channels: int, stride: int, width: int = 128) -> None:
+    def __init__(self, code_channels: int, stride: int, width: int = 128, stop: int = 1) -> None:
         super().__init__()
+        assert stop < stride
         steps: list[nn.Module] = []
         channels, current = code_channels, width
-        for _ in range(stride.bit_length() - 1):
+        for _ in range((stride // stop).bit_length() - 1):
             steps.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
             for _ in range(2):
                 steps += [nn.Conv2d(channels, current, 3, padding=1, bias=False), nn.BatchNorm2d(current), nn.ReLU()]
@@ -34,6 +36,6 @@ class ReconstructionDecoder(nn.Module):
         self.head = nn.Conv2d(channels, 3, 3, padding=1)
 
     def forward(self, code_BKHW: Tensor) -> Tensor:
-        """The frame that the code describes, float RGB in 0..255, (B, 3, H x stride, W x stride)."""
+        """The picture that the code describes, float RGB in 0..255, (B, 3, H x stride / stop, W x stride / stop)."""
         # in float32: bfloat16's sigmoid rounds to exactly 1, where there is no gradient any more
         return torch.sigmoid(self.head(self.steps(code_BKHW)).float()) * 255.0
