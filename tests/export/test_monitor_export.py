@@ -66,7 +66,6 @@ def check(segmenter, run, rgb_HWC):
     novelty, code, hashed = reference(run, rgb_HWC)
     assert answer.novelty == pytest.approx(novelty, abs=1e-4)
     np.testing.assert_allclose(answer.code, code, rtol=1e-3, atol=1e-3)
-    # OpenVINO counts in 32 bits: the highest bit is the sign there
     assert answer.hash == hashed
     return answer
 
