@@ -58,7 +58,8 @@ class Axes:
         """The code that `quantise` made the values of, but for rounding, float32 (1, K, H, W)."""
         along_KHW = torch.tensor(values_KHW, dtype=torch.float64) * step
         code_KHW = torch.tensordot(self.back_KK.double(), along_KHW, 1) + self.mean_K.double()[:, None, None]
-        return code_KHW.float()[None]
+        restored_1KHW: Tensor = code_KHW.float()[None]
+        return restored_1KHW
 
     def expected_K(self, step: float) -> Integers:
         """How far the values of each axis are from 0, roughly, in eighths, (K,)."""

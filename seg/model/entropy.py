@@ -61,7 +61,7 @@ def pack(values_KHW: npt.NDArray[np.integer], expected_K: npt.NDArray[np.integer
     values_HWK = np.ascontiguousarray(values_KHW.transpose(1, 2, 0)).astype(np.int64)
 
     def code(row: int, column: int, whole_K: Integers, parameters: Any) -> Integers:
-        values_K = values_HWK[row, column]
+        values_K: Integers = values_HWK[row, column]
         difference_K = values_K - whole_K
         sent_K = difference_K.clip(-ESCAPE, ESCAPE)
         encoder.encode(sent_K.astype(np.int32), laplace, *parameters)
