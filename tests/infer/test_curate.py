@@ -77,8 +77,9 @@ def test_one_of_each_group_and_no_more(tmp_path, groups):
 
 def test_a_near_hash_or_a_near_code_alone_is_no_duplicate(tmp_path):
     codes = np.array([[1, 0], [1, 0], [0, 1]])
-    assert len(select_from(tmp_path, codes, [0, 0b111, 0b111], 3).rows) == 3
-    assert len(select_from(tmp_path, codes, [0, 0b11, 0b11], 3).rows) == 2
+    too_far, near = 2 ** (NEAR_BITS + 1) - 1, 2**NEAR_BITS - 1  # of so many bits
+    assert len(select_from(tmp_path, codes, [0, too_far, too_far], 3).rows) == 3
+    assert len(select_from(tmp_path, codes, [0, near, near], 3).rows) == 2
 
 
 @settings(max_examples=20, deadline=None)
