@@ -7,6 +7,7 @@ answer = segmenter(frame)  # uint8 RGB, (H, W, 3), any size
 answer.classes             # uint8, (H, W): ids of segmenter.spec.classes
 
 An autoencoder's file gives frames back: `Restorer("restore.onnx")(frame, "denoise")`.
+`Watch(segmenter).stream(source)` says which frames are novel, and when the camera is frozen.
 A table of codes that `seg embed` wrote is read by `Codes("drives.parquet")`, and searched by a `FrameIndex` of it.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from infer.pipeline import Summary, run
     from infer.restorer import Restoration, RestoreJob, Restorer
     from infer.segmenter import Segmentation, Segmenter
+    from infer.watch import Watch, Watched
     from seg.sources.base import Source
     from seg.sources.open import open_source
 
@@ -34,6 +36,8 @@ __all__ = [
     "Segmenter",
     "Source",
     "Summary",
+    "Watch",
+    "Watched",
     "open_source",
     "run",
 ]
@@ -48,6 +52,8 @@ _HOMES = {
     "Segmenter": "infer.segmenter",
     "Source": "seg.sources.base",
     "Summary": "infer.pipeline",
+    "Watch": "infer.watch",
+    "Watched": "infer.watch",
     "open_source": "seg.sources.open",
     "run": "infer.pipeline",
 }

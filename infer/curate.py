@@ -8,10 +8,7 @@ Shape suffixes: N rows of the table.
 from __future__ import annotations
 
 import csv
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +23,7 @@ from infer.index import FrameIndex, hamming, index_of
 from infer.sources import read_again
 from seg.data.images import write_png
 from seg.errors import SegError
-from seg.files import claim
+from seg.files import atomic_folder, claim_folder
 
 By = Literal["different", "novel"]
 
@@ -164,14 +161,15 @@ def curate(
     """
     if by not in ("different", "novel"):
         raise SegError(f"expected to choose by 'different' or 'novel', got {by!r}")
-    _claim(folder, overwrite)
+    made = {folder / name for name in (LIST, PAGE, FRAMES, *_listed(folder / LIST))}
+    claim_folder(folder, made.__contains__, "seg curate", overwrite=overwrite)
     novelty_N = table.column("novelty") if by == "novel" else None
     if novelty_N is not None and np.isnan(novelty_N).any():
         raise SegError(
             f"{table.path}: holds frames without novelty, because {table.model.name!r} does not answer it; "
             "run `seg calibrate` and export again, or choose by 'different'"
         )
-    with index_of(table) as index, _reserve(folder) as temporary:
+    with index_of(table) as index, atomic_folder(folder) as temporary:
         selection = select(index, k, novelty_N)
         places = table.places(selection.rows)
         entries = [Entry(place, why) for place, why in zip(places, selection.why, strict=True)]
@@ -223,23 +221,6 @@ def _write_list(path: Path, entries: list[Entry]) -> None:
             writer.writerow([rank, row.number, row.source, row.index, f"{row.time_s:.3f}", entry.why, entry.file])
 
 
-def _claim(folder: Path, overwrite: bool) -> None:
-    """SegError unless `folder` may be made, or is one of ours that may be replaced."""
-    if folder.is_file():
-        raise SegError(f"{folder}: is a file, expected a folder's name")
-    if not folder.is_dir():
-        claim(folder, overwrite=overwrite)
-        return
-    held = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    if held and not overwrite:
-        raise SegError(f"{folder}: exists already and holds files; give --overwrite to replace it, or another name")
-    ours = {LIST, PAGE, FRAMES} | (_listed(folder / LIST) if held else set())
-    if other := sorted(held - ours):
-        raise SegError(f"{folder}: holds {other[0]!r}, which `seg curate` did not write; choose another folder")
-    if not os.access(folder.parent, os.W_OK):
-        raise SegError(f"{folder.parent}: not writable; choose another folder")
-
-
 def _listed(path: Path) -> set[str]:
     """The frames that a list of ours names; none where it is not ours."""
     try:
@@ -247,17 +228,3 @@ def _listed(path: Path) -> set[str]:
             return {row.get("file") or "" for row in csv.DictReader(file)}
     except (OSError, ValueError, csv.Error):
         return set()
-
-
-@contextmanager
-def _reserve(folder: Path) -> Iterator[Path]:
-    """A folder under a temporary name beside `folder`, which gets that name if the block ends without an error."""
-    temporary = folder.with_name(f".{folder.name}.partial{os.getpid()}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,7 +18,7 @@ from infer.sink import Sink, check_suffix
 from infer.watch import Watched
 from seg.draw import alarm, overlay
 from seg.errors import SegError
-from seg.files import claim
+from seg.files import atomic_folder, claim_folder
 from seg.frame import Frame
 from seg.spec import ModelSpec
 
@@ -109,23 +107,7 @@ class PictureFolder(Sink):
         self._signed.add_text("Software", self.software)
 
     def _claim(self, overwrite: bool) -> None:
-        if not self.path.is_dir():
-            if self.path.exists():
-                raise SegError(f"{self.path}: is a file, expected a folder's name")
-            claim(self.path, overwrite=overwrite)
-            return
-        held = list(self.path.iterdir())
-        if held and not overwrite:
-            raise SegError(
-                f"{self.path}: exists already and holds files; give --overwrite to replace it, or another name"
-            )
-        other = next((entry for entry in held if not self._is_ours(entry)), None)
-        if other:  # the whole folder is replaced: one that holds anything but our pictures was named by mistake
-            raise SegError(
-                f"{self.path}: holds {other.name!r}, which `{self.command}` did not write; choose another folder"
-            )
-        if not os.access(self.path.parent, os.W_OK):
-            raise SegError(f"{self.path.parent}: not writable; choose another folder")
+        claim_folder(self.path, self._is_ours, self.command, overwrite=overwrite)
 
     def _is_ours(self, path: Path) -> bool:
         from PIL import Image
@@ -136,17 +118,8 @@ class PictureFolder(Sink):
         except OSError:
             return False
 
-    @contextmanager
-    def _reserve(self) -> Iterator[Path]:
-        temporary = self.path.with_name(f".{self.path.name}.partial{os.getpid()}")
-        temporary.mkdir()
-        try:
-            yield temporary
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            temporary.replace(self.path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    def _reserve(self) -> AbstractContextManager[Path]:
+        return atomic_folder(self.path)
 
     def _write(self, frame: Frame, answer: Any) -> None:
         name = Path(frame.source).stem if self._by_source else f"{frame.index:06d}"

@@ -1,11 +1,12 @@
-"""Files that are either whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are either whole or absent: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +58,49 @@ def atomic(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def claim_folder(folder: Path, ours: Callable[[Path], bool], command: str, *, overwrite: bool) -> None:
+    """Check, before any work starts, that `folder` may be made, or replaced as a whole.
+
+    Args:
+        folder: which; an empty one may always be replaced.
+        ours: whether a file or folder within it, at any depth, is one that `command` made. A folder that holds anything
+            else was named by mistake.
+        command: who makes such folders, for the message.
+        overwrite: whether one that holds files may be replaced.
+
+    Raises:
+        SegError: where it may not.
+    """
+    if folder.is_file():
+        raise SegError(f"{folder}: is a file, expected a folder's name")
+    if not folder.is_dir():
+        claim(folder, overwrite=overwrite)
+        return
+    held = sorted(folder.rglob("*"))
+    if held and not overwrite:
+        raise SegError(f"{folder}: exists already and holds files; give --overwrite to replace it, or another name")
+    other = next((path for path in held if not ours(path)), None)
+    if other:
+        name = str(other.relative_to(folder))
+        raise SegError(f"{folder}: holds {name!r}, which `{command}` did not write; choose another folder")
+    if not os.access(folder.parent, os.W_OK):
+        raise SegError(f"{folder.parent}: not writable; choose another folder")
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A folder under a temporary name beside `folder`, whose name it takes, and place, if the block ends without an error."""
+    temporary = folder.with_name(f".{folder.name}.partial{os.getpid()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

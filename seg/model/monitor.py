@@ -36,7 +36,7 @@ STOP = 4
 COLOURS = 3
 
 
-class Watch(NamedTuple):
+class Monitored(NamedTuple):
     """What the monitor answers about each frame.
 
     `novelty_B` float32 in 0..1: 0.99 = beyond 99 % of the held-out frames. `code_BD` float32: the frame's code as one
@@ -148,7 +148,7 @@ class Monitor(nn.Module):
         low_32 = torch.arange(BITS) < 16
         self.register_buffer("words_322", torch.stack([powers_32 * low_32, powers_32 * ~low_32], 1), persistent=False)
 
-    def forward(self, code_BKHW: Tensor, rgb_B3HW: Tensor) -> Watch:
+    def forward(self, code_BKHW: Tensor, rgb_B3HW: Tensor) -> Monitored:
         """Judge frames.
 
         Args:
@@ -157,7 +157,7 @@ class Monitor(nn.Module):
         """
         facts_BF = self.facts(code_BKHW, rgb_B3HW)
         code_BD = facts_BF[:, :-COLOURS]
-        return Watch(self.score(self.distance(facts_BF)), code_BD, self.hash(code_BD))
+        return Monitored(self.score(self.distance(facts_BF)), code_BD, self.hash(code_BD))
 
     def facts(self, code_BKHW: Tensor, rgb_B3HW: Tensor) -> Tensor:
         """What is known of frames, standardised, float32 (B, F): mean and deviation of each channel, error of each colour."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seg.errors import SegError
-from seg.files import atomic, claim, sha256, write_text
+from seg.files import atomic, atomic_folder, claim, claim_folder, sha256, write_text
 
 
 def test_atomic_gives_the_name_at_the_end(tmp_path: Path) -> None:
@@ -111,3 +111,42 @@ def test_sha256(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(b"abc" * 100_000)
     assert sha256(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_a_folder_gets_its_name_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("1")
+        assert not folder.exists()
+    assert (folder / "a").read_text() == "1"
+    with atomic_folder(folder) as temporary:
+        (temporary / "b").write_text("2")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    with pytest.raises(RuntimeError), atomic_folder(folder) as temporary:
+        (temporary / "c").write_text("3")
+        raise RuntimeError
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_only_folders_of_ours_are_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+
+    def take(*, overwrite: bool) -> None:
+        claim_folder(folder, lambda path: path.name != "theirs", "seg it", overwrite=overwrite)
+
+    take(overwrite=False)
+    folder.mkdir(parents=True)
+    take(overwrite=False)  # an empty one
+    (folder / "ours").mkdir()
+    with pytest.raises(SegError, match="exists already and holds files; give --overwrite"):
+        take(overwrite=False)
+    take(overwrite=True)
+    (folder / "ours" / "theirs").write_text("kept")
+    with pytest.raises(SegError, match="holds 'ours/theirs', which `seg it` did not write; choose another folder"):
+        take(overwrite=True)
+    assert (folder / "ours" / "theirs").read_text() == "kept"
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SegError, match="is a file, expected a folder's name"):
+        claim_folder(file, lambda path: True, "seg it", overwrite=True)
