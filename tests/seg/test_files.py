@@ -122,9 +122,8 @@ def test_a_folder_gets_its_name_as_a_whole(tmp_path: Path) -> None:
     with atomic_folder(folder) as temporary:
         (temporary / "b").write_text("2")
     assert [path.name for path in folder.iterdir()] == ["b"]
-    with pytest.raises(RuntimeError), atomic_folder(folder) as temporary:
-        (temporary / "c").write_text("3")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), atomic_folder(folder) as temporary:
+        (temporary / "c").write_text((temporary / "missing").read_text())
     assert [path.name for path in folder.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [folder]
 
