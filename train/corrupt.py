@@ -20,6 +20,7 @@ from seg.config import CorruptionConfig
 
 U8 = npt.NDArray[np.uint8]
 
+KINDS = ("grey", "watermark", "blocks", "pixels", "noise")
 ERASED = 128  # the middle of the scale: no information, whatever was there
 LUMA = (9798, 19235, 3735)  # 0.299, 0.587 and 0.114 (Rec. 601) in shares of 2^15, as OpenCV has them
 FONTS = (
@@ -41,7 +42,7 @@ ROUND = 48  # corners of what passes for a circle
 
 
 def corrupt(rgb_B3HW: Tensor, config: CorruptionConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Frames with what `config` does to them: grey, then watermark, blocks, pixels and noise.
+    """Frames with what `config` does to them: grey, then watermark, blocks, pixels and noise; or one of these, `alone`.
 
     A pure function of the frames, the config and the generator's state; the frames given are left as they are. What is
     erased becomes 128 in all three channels (noise comes after it). Blocks are the cells of a grid at a random offset,
@@ -62,9 +63,27 @@ def corrupt(rgb_B3HW: Tensor, config: CorruptionConfig, generator: torch.Generat
     assert rgb_B3HW.ndim == 4
     assert rgb_B3HW.shape[1] == 3
     assert generator.device.type == "cpu"
-    batch, _, height, width = rgb_B3HW.shape
     out_B3HW = rgb_B3HW.clone()  # written in place from here on, which keeps the memory format
-    changed_B1HW = torch.zeros(batch, 1, height, width, dtype=torch.bool, device=rgb_B3HW.device)
+    if not config.alone:
+        return out_B3HW, _corrupt(out_B3HW, config, generator)
+    kinds = [kind for kind in KINDS if getattr(config, kind)]
+    kind_B = torch.randint(max(1, len(kinds)), (len(rgb_B3HW),), generator=generator)
+    changed_B1HW = torch.zeros_like(rgb_B3HW[:, :1], dtype=torch.bool)
+    for number, kind in enumerate(kinds):
+        chosen_N = (kind_B == number).nonzero().flatten().to(rgb_B3HW.device)
+        if not len(chosen_N):
+            continue
+        others = dict.fromkeys(set(KINDS) - {kind}, 0.0)
+        part_N3HW = rgb_B3HW[chosen_N]
+        changed_B1HW[chosen_N] = _corrupt(part_N3HW, config.model_copy(update=others), generator)
+        out_B3HW[chosen_N] = part_N3HW
+    return out_B3HW, changed_B1HW
+
+
+def _corrupt(out_B3HW: Tensor, config: CorruptionConfig, generator: torch.Generator) -> Tensor:
+    """All that is configured, in place; which pixels were replaced, bool (B, 1, H, W)."""
+    batch, _, height, width = out_B3HW.shape
+    changed_B1HW = torch.zeros(batch, 1, height, width, dtype=torch.bool, device=out_B3HW.device)
     if config.grey:
         _take_colour(out_B3HW, config.grey, generator)
     if config.watermark:
@@ -76,7 +95,7 @@ def corrupt(rgb_B3HW: Tensor, config: CorruptionConfig, generator: torch.Generat
         changed_B1HW |= _erase(out_B3HW, torch.rand(batch, 1, height, width, generator=generator) < config.pixels)
     if config.noise:
         _add_noise(out_B3HW, config.noise, generator)
-    return out_B3HW, changed_B1HW
+    return changed_B1HW
 
 
 def _take_colour(out_B3HW: Tensor, share: float, generator: torch.Generator) -> None:

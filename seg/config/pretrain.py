@@ -12,12 +12,13 @@ from seg.strict import Strict
 
 
 class CorruptionConfig(Strict):
-    """What is done to a frame that the autoencoder has to undo; several together, in this order.
+    """What is done to a frame that the autoencoder has to undo; several together, in this order, or each `alone`.
 
     `grey` is the share of frames that lose their colour (colourisation); `watermark` the share that get text or a logo
     laid over them; `blocks` the share of a frame's area that is erased in squares of `block_size` pixels (inpainting);
     `pixels` the share of its pixels that are dropped; `noise` the standard deviation of Gaussian noise, in shares of full
-    scale (denoising; Vincent et al., 2010).
+    scale (denoising; Vincent et al., 2010). `alone`: every frame suffers just one of those that are configured, each as
+    often, so that the network also sees frames that are otherwise whole.
     """
 
     grey: Fraction = 0.0
@@ -26,6 +27,7 @@ class CorruptionConfig(Strict):
     block_size: Positive = 32
     pixels: Fraction = 0.0
     noise: Annotated[float, Field(ge=0, le=1)] = 0.0
+    alone: bool = False
 
 
 class PenaltyConfig(Strict):

@@ -65,13 +65,35 @@ def test_the_next_call_does_something_else():
     assert not torch.equal(first[0], first[1])
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_dtype_and_memory_format_stay_and_do_not_matter(memory_format):
+def test_alone_each_frame_suffers_one_kind_and_each_kind_as_often():
+    rgb = flat(40, batch=400, size=(32, 32))
+    rgb[:, 0] = 200  # so that it has a colour to lose
+    strengths = {"grey": 1.0, "watermark": 1.0, "blocks": 0.3, "block_size": 8, "noise": 0.1}
+    out, changed = corrupted(rgb, alone=True, **strengths)
+    grey = (out == out[:, :1]).all(dim=1).all(dim=(1, 2))
+    noisy = ((out != rgb).all(dim=1).float().mean(dim=(1, 2)) > 0.6) & ~grey
+    replaced = changed.flatten(1).any(dim=1)
+    whole = (out == rgb).all(dim=1)
+    assert (whole | changed[:, 0])[replaced].all()  # around a watermark or a block nothing else has changed
+    assert 60 < grey.sum() < 140
+    assert 60 < noisy.sum() < 140
+    assert 140 < replaced.sum() < 260
+    assert (grey.int() + noisy.int() + replaced.int() == 1).all()
+
+
+def test_alone_with_nothing_to_do_does_nothing():
     rgb = frames()
-    out, _ = corrupt(rgb.contiguous(memory_format=memory_format), EVERYTHING, seeded(0))
+    assert torch.equal(corrupted(rgb, alone=True)[0], rgb)
+
+
+@pytest.mark.parametrize("config", [EVERYTHING, EVERYTHING.model_copy(update={"alone": True})], ids=["all", "alone"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dtype_and_memory_format_stay_and_do_not_matter(memory_format, config):
+    rgb = frames(batch=6)
+    out, _ = corrupt(rgb.contiguous(memory_format=memory_format), config, seeded(0))
     assert out.dtype == torch.uint8
     assert out.is_contiguous(memory_format=memory_format)
-    assert torch.equal(out, corrupt(rgb, EVERYTHING, seeded(0))[0])
+    assert torch.equal(out, corrupt(rgb, config, seeded(0))[0])
 
 
 @quick
