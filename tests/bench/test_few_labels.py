@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from bench import few_labels
-from bench.few_labels import ARMS, SEEDS, SHARES, Study
-from bench.few_labels_plot import draw
+from bench.few_labels import FewLabels
+from bench.label_study import EPOCHS, RECIPE, SEEDS
 from bench.plot import COLORS
+from bench.study_plot import draw
 from seg.classes import load_ontology
 from seg.config import load_pretrain_config, load_run_config
 from seg.data.open import open_data
@@ -32,12 +33,12 @@ def study(tmp_path):
         (root / folder).mkdir(parents=True)
         for index in range(FRAMES if folder.startswith("train") else 2):
             Image.fromarray(np.zeros((4, 4), np.uint8)).save(root / folder / f"a_{index:02}.png")
-    return Study(root, tmp_path / "runs")
+    return FewLabels(root, tmp_path / "runs")
 
 
 def finish(study, share, arm, seed, mean_iou, **changes):
     """What a run leaves whose only validation found this."""
-    config = load_run_config(few_labels.RECIPE, study.overrides(share, arm, seed)).model_copy(update=changes)
+    config = load_run_config(RECIPE, study.overrides(share, arm, seed)).model_copy(update=changes)
     report = Report(
         mean_iou=mean_iou, pixel_accuracy=None, pixels=0, units={}, class_names=(), label_names=(), confusion=()
     )
@@ -71,15 +72,15 @@ def test_the_commands_make_arms_that_differ_in_nothing_but_where_they_begin(stud
     for command, config, overrides, run in rest:
         assert command == "train"
         made[run] = load_run_config(config, overrides)
-    assert set(made) == {str(study.run(*key)) for key in product(SHARES, ARMS, SEEDS)}
-    for share, seed in product(SHARES, SEEDS):
-        scratch, pretrained = (made[str(study.run(share, arm, seed))] for arm in ARMS)
+    assert set(made) == {str(study.run(*key)) for key in product(study.budgets, study.arms, SEEDS)}
+    for share, seed in product(study.budgets, SEEDS):
+        scratch, pretrained = (made[str(study.run(share, arm, seed))] for arm in study.arms)
         assert (scratch.init, pretrained.init) == (None, first[3])
         assert scratch == pretrained.model_copy(update={"init": None})
         assert scratch.seed == seed
         assert len(open_data(scratch.data.train, ontology)) == round(share * FRAMES / 100)
         # as many steps at every share, and a validation after the last alone
-        assert (scratch.epoch_size, scratch.epochs, scratch.val_every) == (FRAMES, few_labels.EPOCHS, few_labels.EPOCHS)
+        assert (scratch.epoch_size, scratch.epochs, scratch.val_every) == (FRAMES, EPOCHS, EPOCHS)
     encoder = {"encoder", "encoder_options", "code_channels", "code_activation"}
     assert pretraining.model.model_dump(include=encoder) == scratch.model.model_dump(include=encoder)
 
@@ -95,9 +96,9 @@ def test_a_table_of_the_runs_that_have_ended(study):
     assert [(point.frames, point.arm, len(point.mean_iou)) for point in points] == [
         (2, "scratch", 3), (2, "pretrained", 3), (5, "scratch", 1),
     ]  # fmt: skip
-    assert few_labels.gain_at(points, 10) == pytest.approx(4)
-    assert few_labels.gain_at(points, 25) is None
-    assert few_labels.table(points).splitlines()[2:] == [
+    assert study.gain_at(points, 10) == pytest.approx(4)
+    assert study.gain_at(points, 25) is None
+    assert study.table(points).splitlines()[2:] == [
         "| 2 (10 %) | 41.0 (40.0-42.0, 3 seeds) | 45.0 (44.0-46.0, 3 seeds) | +4.0 |",
         "| 5 (25 %) | 50.0 (50.0-50.0, 1 seeds) | - | - |",
     ]
