@@ -27,7 +27,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from bench.compression_plot import Line, draw_panels
+from bench.charts import Panel, Point, draw
 from seg.cli.tables import percent
 from seg.config import PublishedData
 from seg.data.base import LabelledData
@@ -155,18 +155,19 @@ def table(figures: dict[str, Any]) -> str:
 def plot(figures: dict[str, Any]) -> Picture:
     """PSNR against bytes, and for a run that knows classes mean IoU against bytes."""
 
-    def line(side: str, figure: str, scale: float = 1.0) -> Line:
-        return [(row[side]["bytes"], scale * row[side][figure]) for row in figures["rows"]]
+    def line(side: str, figure: str, scale: float = 1.0) -> list[Point]:
+        return [Point(row[side]["bytes"], scale * row[side][figure]) for row in figures["rows"]]
 
-    panels = {"PSNR, dB": {"code": line("code", "psnr"), "JPEG": line("jpeg", "psnr")}}
+    lines = {"PSNR, dB": {"code": line("code", "psnr"), "JPEG": line("jpeg", "psnr")}}
     if (best := figures["mean_iou_of_frames"]) is not None:
         ends = [figures["rows"][place]["code"]["bytes"] for place in (0, -1)]
-        panels["mean IoU, %"] = {
+        lines["mean IoU, %"] = {
             "code": line("code", "mean_iou", 100),
             "JPEG": line("jpeg", "mean_iou", 100),
-            "the frames themselves": [(size, 100 * best) for size in ends],
+            "the frames themselves": [Point(size, 100 * best) for size in ends],
         }
-    return draw_panels(panels, f"bytes a frame, {figures['run']}, {figures['frames']} frames of CamVid val")
+    title = f"{figures['run']}, {figures['frames']} frames of CamVid val"
+    return draw([Panel(title, "bytes a frame", up, panel, "log") for up, panel in lines.items()])
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.progress import track
 from sklearn.metrics import roc_auc_score
 
+from bench.charts import Panel, Point, Scale, draw
 from bench.conditions import CONDITIONS, LEVELS, degrade, torn, turned
-from bench.novelty_plot import Panel, Point, draw_panels
 from bench.pictures import PICTURES, no_road
 from infer import Segmentation, Segmenter, open_source
 from infer.watch import NOVEL_ABOVE
@@ -231,8 +231,10 @@ def plot(figures: dict[str, Any]) -> Picture:
             for name in CONDITIONS
         }
         title = f"{title}: Spearman {_rank(figures['spearman']['all'][score])}"
-        panels.append(Panel(title, "mean over the frames", lines, nines=score == "novelty"))
-    return draw_panels(panels, f"mean IoU, % ({figures['model']}, {figures['data']})")
+        scale: Scale = "nines" if score == "novelty" else "linear"
+        up = f"mean IoU, % ({figures['model']}, {figures['data']})"
+        panels.append(Panel(title, "mean over the frames, a point a level", up, lines, scale))
+    return draw(panels)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

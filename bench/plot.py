@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.axes import Axes
 
 from bench.architectures import Figures, Trained
+from bench.charts import FAINT, log_ticks, new, picture
 from seg.data.images import write_png
 
 
@@ -65,19 +65,13 @@ PEERS = (
 
 PUBLISHED = "published weights, measured on the same files"
 
-WIDTH, HEIGHT = 2000, 1300
-LEFT, TOP, RIGHT, BOTTOM = 170, 110, WIDTH - 60, HEIGHT - 140
-RADIUS = 11
-INK, FAINT, GRID, FRONT = (34, 34, 34), (112, 112, 120), (228, 228, 232), (206, 218, 206)
-COLORS = ((36, 86, 200), (214, 96, 24), (30, 140, 80), (168, 44, 120), (120, 90, 200), (150, 120, 20), (70, 130, 150))
-
-Color = tuple[int, int, int]
-Box = tuple[float, float, float, float]
+ROW = 0.04
+"""The height of a name in the margin of the picture, as a share of it."""
 
 
 def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
     """Write the picture: a point for each recipe (the mean of its seeds, a bar from worst to best), the front of them,
-    peers as rings, and a tick on the axis for each network without a run.
+    peers as rings, and a tick on the axis for each network without a run. Names stand in the margin.
 
     Args:
         figures: with `with_runs`.
@@ -85,145 +79,64 @@ def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
         runtime: which of the measured runtimes.
         path: the PNG file; replaced if it exists.
     """
-    speed = {row.name: row.ms[size][runtime] for row in figures.rows}
-    scores = [100 * score for row in figures.rows for recipe in row.trained for score in recipe.mean_iou]
-    waiting = [row.name for row in figures.rows if not row.trained]
-    chart = _Chart(
-        [*speed.values(), *(ms for peer in PEERS for ms in peer.ms)],
-        [*scores, *(p.mean_iou for p in PEERS)],
-        bool(waiting),
-    )
-    chart.axes(f"CamVid val, {size}, {runtime}, {figures.machine['threads']} threads ({figures.machine['cpu']})")
+    figure, (axis,) = new(1, (13.0, 8.0))
+    log_ticks(axis)
     decoders = sorted({row.model.decoder for row in figures.rows})
-    recipes = []
+    named: list[tuple[str, float, float, str]] = []
     for row in figures.rows:
-        color = COLORS[decoders.index(row.model.decoder) % len(COLORS)]
+        ms, color = row.ms[size][runtime], f"C{decoders.index(row.model.decoder) % 10}"
         for recipe in row.trained:
+            scores = [100 * score for score in recipe.mean_iou]
+            axis.plot(ms, statistics.mean(scores), "o", color=color, markersize=8)
+            axis.vlines(ms, min(scores), max(scores), color=color, linewidth=2)
             name = row.name if len(row.trained) == 1 else f"{row.name} ({recipe.run})"
-            recipes.append((name, speed[row.name], [100 * score for score in recipe.mean_iou], color))
-    chart.points(recipes)
+            named.append((name, ms, statistics.mean(scores), color))
+    _front(axis, [(ms, score) for _, ms, score, _ in named])
     for peer in PEERS:
-        chart.ring(f"{peer.name}: {PUBLISHED}", peer.ms, peer.mean_iou)
-    chart.ticks({name: speed[name] for name in waiting})
-    chart.labels()
-    write_png(path, np.asarray(chart.picture, dtype=np.uint8))
+        middle = math.sqrt(math.prod(peer.ms))
+        axis.hlines(peer.mean_iou, *peer.ms, color=FAINT)
+        axis.plot(middle, peer.mean_iou, "o", color=FAINT, markerfacecolor="white", markersize=8)
+        named.append((f"{peer.name}: published weights", middle, peer.mean_iou, FAINT))
+    waiting = [(row.name, row.ms[size][runtime]) for row in figures.rows if not row.trained]
+    if waiting:
+        axis.set_ylim(bottom=axis.get_ylim()[0] - 2)
+    low = axis.get_ylim()[0]
+    for name, ms in waiting:
+        axis.plot(ms, low, "|", color=FAINT, markersize=18)
+        named.append((f"{name}: not trained", ms, low, FAINT))
+    _names(axis, named)
+    threads = f"{figures.machine['threads']} threads ({figures.machine['cpu']})"
+    axis.set(xlabel="ms a frame (logarithmic)", ylabel="mean IoU, %", title=f"CamVid val, {size}, {runtime}, {threads}")
+    write_png(path, picture(figure))
 
 
-class _Chart:
-    """A picture in the making: milliseconds go across by their logarithm, mean IoU in percent goes up."""
-
-    def __init__(self, ms: Sequence[float], scores: Sequence[float], waiting: bool) -> None:
-        self.picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
-        self._canvas = ImageDraw.Draw(self.picture)
-        self._ms = min(ms) / 1.25, max(ms) * 1.35
-        span = max(max(scores) - min(scores), 10.0)
-        # the names of what has no accuracy stand upright above the axis
-        self._scores = min(scores) - span * (0.6 if waiting else 0.12), max(scores) + span * 0.12
-        self._labels: list[tuple[str, Box, Color]] = []
-        self._taken: list[Box] = []
-
-    def axes(self, title: str) -> None:
-        """The grid, its numbers and what they mean."""
-        low, high = self._ms
-        for value in (digit * 10.0**power for power in range(-1, 5) for digit in (1, 2, 3, 5, 7)):
-            if low <= value <= high:
-                self._canvas.line((self._x(value), TOP, self._x(value), BOTTOM), fill=GRID, width=2)
-                self._canvas.text((self._x(value), BOTTOM + 12), f"{value:g}", INK, _font(30), anchor="mt")
-        low, high = self._scores
-        step = 5 if high - low < 50 else 10
-        for score in range(math.ceil(low / step) * step, math.floor(high) + 1, step):
-            self._canvas.line((LEFT, self._y(score), RIGHT, self._y(score)), fill=GRID, width=2)
-            self._canvas.text((LEFT - 14, self._y(score)), str(score), INK, _font(30), anchor="rm")
-        self._canvas.rectangle((LEFT, TOP, RIGHT, BOTTOM), outline=FAINT, width=2)
-        self._canvas.text((LEFT, TOP - 30), title, INK, _font(34), anchor="ls")
-        self._canvas.text(((LEFT + RIGHT) / 2, HEIGHT - 28), "ms a frame (logarithmic)", INK, _font(32), anchor="ms")
-        self._upright("mean IoU, %", 40, (TOP + BOTTOM) / 2, INK, 32)
-
-    def points(self, recipes: Sequence[tuple[str, float, Sequence[float], Color]]) -> None:
-        """Recipes by name, ms, each run's score, colour: the mean, a bar from worst to best; behind them the front."""
-        means = [(self._x(ms), self._y(statistics.mean(scores))) for _, ms, scores, _ in recipes]
-        self._front(means)
-        for (name, _, scores, color), (x, y) in zip(recipes, means, strict=True):
-            self._canvas.line((x, self._y(min(scores)), x, self._y(max(scores))), fill=color, width=4)
-            self._canvas.ellipse(_around(x, y), fill=color)
-            self._mark(name, _around(x, y), color)
-
-    def ring(self, name: str, ms: tuple[float, float], score: float) -> None:
-        """A network whose time was measured elsewhere, from lowest to highest."""
-        (first, last), y = (self._x(value) for value in ms), self._y(score)
-        self._canvas.line((first, y, last, y), fill=FAINT, width=4)
-        self._canvas.ellipse(_around((first + last) / 2, y), fill="white", outline=FAINT, width=4)
-        self._mark(name, (first, y - RADIUS, last, y + RADIUS), FAINT)
-
-    def ticks(self, ms: dict[str, float]) -> None:
-        """Networks without an accuracy, as ticks on the axis with upright names, moved apart where they are close."""
-        free = 0.0
-        for name, value in sorted(ms.items(), key=lambda item: item[1]):
-            x = self._x(value)
-            across = max(x, free)
-            self._canvas.line((x, BOTTOM, x, BOTTOM - 22), fill=FAINT, width=4)
-            self._canvas.line((x, BOTTOM - 22, across, BOTTOM - 48), fill=FAINT, width=2)
-            height = _font(26).getlength(name)
-            self._upright(name, across, BOTTOM - 58 - height / 2, FAINT, 26)
-            self._taken.append((across - 16, BOTTOM - 58 - height, across + 16, BOTTOM))
-            free = across + 32
-
-    def labels(self) -> None:
-        """The names of points, each at the first side of its point where nothing stands yet."""
-        font = _font(28)
-        for name, (left, top, right, bottom), color in self._labels:
-            y = (top + bottom) / 2
-            sides = [
-                (x, y + dy, anchor)
-                for dy in (0, -34, 34, -64, 64)
-                for x, anchor in ((right + 10, "lm"), (left - 10, "rm"))
-            ]
-            boxes = [self._canvas.textbbox((x, down), name, font, anchor=anchor) for x, down, anchor in sides]
-            chosen = next((number for number, box in enumerate(boxes) if self._is_free(box)), 0)
-            x, down, anchor = sides[chosen]
-            self._canvas.text((x, down), name, color, font, anchor=anchor, stroke_width=4, stroke_fill="white")
-            self._taken.append(boxes[chosen])
-
-    def _front(self, points: Sequence[tuple[float, float]]) -> None:
-        """A line through the points that no other one beats in both, by steps."""
-        best: list[tuple[float, float]] = []
-        for x, y in sorted(points):
-            if not best or y < best[-1][1]:  # y counts downwards
-                best += [(x, best[-1][1]), (x, y)] if best else [(x, y)]
-        if best:
-            self._canvas.line([*best, (RIGHT, best[-1][1])], fill=FRONT, width=8)
-
-    def _mark(self, name: str, box: Box, color: Color) -> None:
-        self._taken.append(box)
-        self._labels.append((name, box, color))
-
-    def _is_free(self, box: Box) -> bool:
-        left, top, right, bottom = box
-        inside = left > LEFT and right < RIGHT and top > TOP and bottom < BOTTOM
-        return inside and not any(left < c and a < right and top < d and b < bottom for a, b, c, d in self._taken)
-
-    def _upright(self, text: str, x: float, y: float, color: Color, size: int) -> None:
-        """Text that reads upwards, its middle at (x, y)."""
-        left, top, right, bottom = (round(side) for side in _font(size).getbbox(text))
-        paper = Image.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(paper).text((-left, -top), text, 255, _font(size))
-        turned = paper.transpose(Image.Transpose.ROTATE_90)
-        self.picture.paste(color, (round(x - turned.width / 2), round(y - turned.height / 2)), turned)
-
-    def _x(self, ms: float) -> float:
-        low, high = self._ms
-        return LEFT + math.log(ms / low) / math.log(high / low) * (RIGHT - LEFT)
-
-    def _y(self, score: float) -> float:
-        low, high = self._scores
-        return BOTTOM - (score - low) / (high - low) * (BOTTOM - TOP)
+def _front(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Steps through the points that no other one beats in both."""
+    best: list[tuple[float, float]] = []
+    for ms, score in sorted(points):
+        if not best or score > best[-1][1]:
+            best.append((ms, score))
+    if best:
+        last = (axis.get_xlim()[1], best[-1][1])
+        axis.step(*zip(*best, last, strict=True), where="post", color="#ceDAce", linewidth=5, zorder=0)
 
 
-def _around(x: float, y: float) -> Box:
-    return x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)
-    return font
+def _names(axis: Axes, named: Sequence[tuple[str, float, float, str]]) -> None:
+    """Each point's name in the right margin, at its height or, where they would overlap, as near to it as fits."""
+    low, high = axis.get_ylim()
+    taken = -math.inf
+    room = len(named) * ROW
+    for place, (name, ms, score, color) in enumerate(sorted(named, key=lambda each: each[2])):
+        wanted = (score - low) / (high - low)
+        left = max(0.0, 1.0 - (len(named) - place - 1) * ROW)  # what is above it must fit too
+        taken = max(taken + ROW, min(wanted, left) if room < 1 else 0.0)
+        axis.annotate(
+            name,
+            (ms, score),
+            (1.03, taken),
+            textcoords="axes fraction",
+            color=color,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.35, "shrinkB": 6},
+            annotation_clip=False,
+        )

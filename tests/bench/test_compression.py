@@ -52,7 +52,7 @@ def test_codes_beside_jpeg_with_class_maps(data):
     assert re.search(r"^\| 100 \|.*\* \| 1 \|", text, re.MULTILINE)
     assert "its quality 1 is larger: " in text
     assert "step 100: 2 of 2 frames" in text
-    assert compression.plot({"run": "tiny", **figures}).shape[1] == 2000
+    assert compression.plot({"run": "tiny", **figures}).shape[1] == 2 * 960
 
 
 def test_a_run_that_knows_no_classes(data):
@@ -60,7 +60,7 @@ def test_a_run_that_knows_no_classes(data):
     figures = {"run": "tiny", **compression.measure(coder, data, [0], [1.0])}
     assert figures["mean_iou_of_frames"] is None
     assert "mIoU" not in compression.table(figures)
-    assert compression.plot(figures).shape[1] == 1000
+    assert compression.plot(figures).shape[1] == 960
 
 
 def test_the_best_jpeg_that_is_no_larger(data):
