@@ -1,4 +1,7 @@
-"""From a source through the network into sinks. One frame after the other; the seam for a faster way is `run` itself."""
+"""From a source through the network into sinks.
+
+Decoding and the network run in threads of `infer.stream`, several frames at once; drawing and encoding here, in order.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -61,7 +64,8 @@ def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progr
             stack.enter_context(sink)
         with _between_frames() as interrupt_now:
             try:
-                for frame, answer in model.stream(source):
+                answers = stack.enter_context(closing(model.stream(source)))
+                for frame, answer in answers:
                     for sink in sinks:
                         before = time.perf_counter()
                         sink.write(frame, answer)

@@ -7,7 +7,7 @@ what it was taught. Shape suffixes: H and W height and width of a frame, C its t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from infer.segmenter import check_picture
 from infer.session import Session
-from infer.stream import timed
+from infer.stream import Answers, answered
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.geometry import fit_frame
@@ -59,7 +59,7 @@ class Restoration:
 
 
 class Restorer:
-    """An ONNX file of profile `restore`, ready to be called with frames of any size. One thread at a time.
+    """An ONNX file of profile `restore`, ready to be called with frames of any size, by several threads at once too.
 
     A file that was exported with `--dynamic` takes a frame as it is, whole, so there are no tiles and no borders of
     tiles. To one of a fixed size the frame is stretched, bilinear, and its answer back to the frame's size: detail finer
@@ -71,24 +71,29 @@ class Restorer:
         tasks: the tasks that it was trained for.
         provider: what really runs the network.
         choice: why that provider, in one line.
+        streams: how many frames a `RestoreJob` answers at once.
     """
 
-    def __init__(self, model: str | Path, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, model: str | Path, provider: str = "cpu", threads: int | None = None, streams: int | None = 1
+    ) -> None:
         """Load `model`.
 
         Args:
             model: an ONNX file that `seg export` made of a run of `seg pretrain`.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
+            streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that segments too.
         """
         self._path = resolve_model(model)
-        self._session = Session(self._path, provider, threads)
+        self._session = Session(self._path, provider, threads, streams)
         self.spec: ModelSpec = self._session.spec
         self.provider: str = self._session.provider
         self.choice: str = self._session.choice
+        self.streams: int = self._session.streams
         if self.spec.profile != "restore":
             raise SegError(
                 f"{self._path}: segments frames (profile {self.spec.profile}) and restores none; use it with `seg infer`, "
@@ -169,9 +174,9 @@ class RestoreJob:
         """One frame; SegError where the mask is not of its size."""
         return self._restorer.restore(frame, self._task, self._mask_HW)
 
-    def stream(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Restoration]]:
+    def stream(self, source: Iterable[Frame]) -> Answers[Restoration]:
         """Each frame of a source (`open_source`, or any iterable of frames) with its restoration, in order."""
-        return timed(source, self)
+        return answered(source, self, self._restorer.streams)
 
 
 def _missing(mask_HW: Mask, rgb_HWC: Picture) -> npt.NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.session import Session
-from infer.stream import timed
+from infer.stream import Answers, answered
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
@@ -46,7 +46,7 @@ class Segmentation:
 
 
 class Segmenter:
-    """An ONNX file of this project, ready to be called with frames. One thread at a time.
+    """An ONNX file of this project, ready to be called with frames, by several threads at once too.
 
     Attributes:
         spec: the file's deploy contract: classes, colours, size, training data...
@@ -54,19 +54,27 @@ class Segmenter:
         choice: why that provider, in one line.
     """
 
-    def __init__(self, model: str | Path | None = None, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        streams: int | None = 1,
+    ) -> None:
         """Load `model`.
 
         Args:
             model: an ONNX file, which is all that is needed, or the name of a shipped network; None for `drive`.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
+            streams: how many frames `stream` answers at once, which share the threads: more frames a second, and each
+                takes longer. None for as many as is fastest: one a core, or one on a GPU.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that restores frames too.
         """
         path = resolve_model(model)
-        self._session = Session(path, provider, threads)
+        self._session = Session(path, provider, threads, streams)
         self.spec: ModelSpec = self._session.spec
         if self.spec.profile == "restore":
             raise SegError(f"{path}: restores frames and knows no classes; use it with `seg restore` (infer.Restorer)")
@@ -105,12 +113,13 @@ class Segmenter:
             timings,
         )
 
-    def stream(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
+    def stream(self, source: Iterable[Frame]) -> Answers[Segmentation]:
         """Each frame of a source (`open_source`, or any iterable of frames) with its segmentation, in order.
 
-        The time that the source took for a frame is `timings["decode"]`.
+        The next frames are read and answered meanwhile, by other threads. The time that the source took for a frame is
+        `timings["decode"]`.
         """
-        return timed(source, self)
+        return answered(source, self, self._session.streams)
 
     def _preprocess(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
         """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""

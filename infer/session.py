@@ -18,21 +18,25 @@ _warned = False
 
 
 class Session:
-    """A loaded model file.
+    """A loaded model file. Several threads may run it at once.
 
     Attributes:
         spec: the deploy contract that the file carries.
         provider: what really runs it.
         choice: why that one, in one line.
+        streams: how many frames it is meant to compute at once.
     """
 
-    def __init__(self, path: str | Path, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, provider: str = "cpu", threads: int | None = None, streams: int | None = 1
+    ) -> None:
         """Load a file of this project.
 
         Args:
             path: the ONNX file.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino`, or `auto` for the first of AUTO_ORDER that loads.
             threads: CPU threads of the network; None leaves the choice to the runtime.
+            streams: how many frames are to be computed at once; None for as many as is fastest (`seg.runtime.load`).
 
         Raises:
             SegError: where the file is missing, truncated or not of this project, or the provider does not load.
@@ -41,10 +45,10 @@ class Session:
         self.spec = ModelSpec.from_metadata(read_metadata(self._path), str(path))
         _warn_once(provider)
         if provider == "auto":
-            self._runtime, self.choice = self._load_first(threads)
+            self._runtime, self.choice = self._load_first(threads, streams)
         else:
-            self._runtime, self.choice = load(self._path, provider, threads), f"{provider}, as asked for"
-        self.provider = self._runtime.provider
+            self._runtime, self.choice = load(self._path, provider, threads, streams), f"{provider}, as asked for"
+        self.provider, self.streams = self._runtime.provider, self._runtime.streams
         self._check_graph()
         self._names = [output.name for output in self.spec.outputs]
 
@@ -53,11 +57,11 @@ class Session:
         answers = self._runtime.run(self._names, {self.spec.inputs[0].name: tensor})
         return dict(zip(self._names, answers, strict=True))
 
-    def _load_first(self, threads: int | None) -> tuple[Runtime, str]:
+    def _load_first(self, threads: int | None, streams: int | None) -> tuple[Runtime, str]:
         reasons: list[str] = []
         for name in AUTO_ORDER:
             try:
-                runtime = load(self._path, name, threads)
+                runtime = load(self._path, name, threads, streams)
             except SegError as error:
                 reasons.append(f"{name}: {error}")
             else:

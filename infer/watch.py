@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from infer.frozen import RUN, FrozenCamera
 from infer.segmenter import Segmentation, Segmenter
+from infer.stream import Answers
 from seg.errors import SegError
 from seg.frame import Frame
 
@@ -86,13 +88,14 @@ class Watch:
         self._camera = FrozenCamera() if one_camera else None
         self.frames = self.novel = self.frozen = self.alarms = 0
 
-    def stream(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Watched]]:
+    def stream(self, source: Iterable[Frame]) -> Answers[Watched]:
         """Each frame of a source with its segmentation, in order, as `Segmenter.stream`; `timings["watch"]` is ours."""
-        for frame, answer in self._segmenter.stream(source):
-            before = time.perf_counter()
-            watched = self._judge(frame, answer)
-            watched.timings["watch"] = time.perf_counter() - before
-            yield frame, watched
+        with closing(self._segmenter.stream(source)) as answers:
+            for frame, answer in answers:
+                before = time.perf_counter()
+                watched = self._judge(frame, answer)
+                watched.timings["watch"] = time.perf_counter() - before
+                yield frame, watched
 
     def told(self) -> list[str]:
         """What was seen, in lines: how many frames are novel, where the file answers it; and frozen, where any are."""

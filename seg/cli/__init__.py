@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (SegError, OSError) as error:
         if _state["debug"]:
             raise
-        _say(str(error))
+        _say(" ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", ()))]))
         sys.exit(getattr(error, "exit_code", 1))
     except ModuleNotFoundError as error:
         if error.name == "onnxruntime" and not _state["debug"]:

@@ -38,7 +38,7 @@ def embed(
 
     model, texts = model_and_sources(words)
     with warnings_as_lines():
-        segmenter = Segmenter(model, provider, threads)
+        segmenter = Segmenter(model, provider, threads, streams=None)
     check_answers_codes(segmenter.spec, model)
     with Several(texts, every) as frames:
         protect_inputs(frames, model, [out])

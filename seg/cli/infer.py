@@ -55,7 +55,7 @@ def infer(
 
     model, source = model_and_source(words)
     with warnings_as_lines():
-        segmenter = Segmenter(model, provider, threads)
+        segmenter = Segmenter(model, provider, threads, streams=None)
     with open_source(source, fps) as frames:
         one_camera = frames.kind not in ("image", "folder")
         watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera)

@@ -44,7 +44,7 @@ def restore(
     from seg.sources.open import open_source
 
     with warnings_as_lines():
-        restorer = Restorer(model, provider, threads)
+        restorer = Restorer(model, provider, threads, streams=None)
     job = RestoreJob(restorer, cast("Task", task), None if mask is None else read_mask(mask))
     with open_source(source, fps) as frames:
         output = output or default_output(frames)

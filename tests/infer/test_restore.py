@@ -333,17 +333,17 @@ def test_infer_says_to_use_restore(seg_infer, restoring, video, folder):
 
 
 def test_ctrl_c_keeps_whole_frames(seg_restore, restoring, pictures, folder, monkeypatch):
-    from infer import restorer
+    from infer.sinks import RestoredFolder
 
-    real, calls = restorer.RestoreJob.__call__, []
+    real, calls = RestoredFolder._picture, []
 
-    def interrupted(self, frame):
+    def interrupted(self, frame, restoration):
         calls.append(frame)
         if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        return real(self, frame)
+        return real(self, frame, restoration)
 
-    monkeypatch.setattr(restorer.RestoreJob, "__call__", interrupted)
+    monkeypatch.setattr(RestoredFolder, "_picture", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = seg_restore(restoring, pictures, "--task", "denoise", "--output", folder / "o")

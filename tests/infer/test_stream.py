@@ -1,0 +1,130 @@
+"""Several frames answered at once: in order, bounded, and nothing left behind whatever happens."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infer.stream import AHEAD, answered
+from seg.frame import Frame
+
+
+@dataclass
+class Answer:
+    index: int
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def frames(count):
+    for index in range(count):
+        yield Frame(np.zeros((1, 1, 3), np.uint8), index, 0, "made")
+
+
+def collect(seen, answers):
+    for frame, _ in answers:
+        seen.append(frame.index)
+
+
+def ours():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("seg-answer")]
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(0, 20), streams=st.integers(1, 4), waits=st.lists(st.sampled_from([0, 0.001, 0.004])))
+def test_answers_leave_in_the_order_of_their_frames(count, streams, waits):
+    def answer(frame):
+        time.sleep(waits[frame.index] if frame.index < len(waits) else 0)
+        return Answer(frame.index)
+
+    pairs = list(answered(frames(count), answer, streams))
+    assert [(frame.index, made.index) for frame, made in pairs] == [(index, index) for index in range(count)]
+    assert all(made.timings["decode"] >= 0 for _, made in pairs)
+    assert not ours()
+
+
+def test_as_many_are_answered_at_once_as_was_asked_for_and_the_source_is_asked_by_one():
+    together = threading.Barrier(2, timeout=10)
+    asked, answering, most = threading.Lock(), [], []
+
+    def source():
+        for frame in frames(8):
+            assert asked.acquire(blocking=False)
+            asked.release()
+            yield frame
+
+    def answer(frame):
+        answering.append(frame.index)
+        together.wait()  # nobody passes alone
+        most.append(len(answering))
+        together.wait()
+        answering.remove(frame.index)
+        return Answer(frame.index)
+
+    assert len(list(answered(source(), answer, 2))) == 8
+    assert set(most) == {2}
+
+
+def test_one_that_reads_slowly_keeps_the_threads_from_running_ahead():
+    taken = []
+
+    def source():
+        for frame in frames(100):
+            taken.append(frame.index)
+            yield frame
+
+    answers = answered(source(), lambda frame: Answer(frame.index), 2)
+    next(answers)
+    time.sleep(0.1)
+    assert len(taken) <= 1 + AHEAD * 2 + 1  # given, waiting, and the one that waits for room
+    answers.close()
+    assert not ours()
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_what_the_model_raises_comes_after_the_frames_before_it_and_names_the_frame(streams):
+    def answer(frame):
+        if frame.index == 5:
+            raise ValueError("no")
+        return Answer(frame.index)
+
+    seen = []
+    with pytest.raises(ValueError, match="no") as caught:
+        collect(seen, answered(frames(50), answer, streams))
+    assert seen == [0, 1, 2, 3, 4]
+    assert caught.value.__notes__ == ["at frame 5 of made"]
+    assert not ours()
+
+
+def test_what_the_source_raises_comes_after_the_frames_before_it():
+    def source():
+        yield from frames(3)
+        raise OSError("gone")
+
+    seen = []
+    with pytest.raises(OSError, match="gone"):
+        collect(seen, answered(source(), lambda frame: Answer(frame.index), 2))
+    assert seen == [0, 1, 2]
+    assert not ours()
+
+
+def test_a_source_that_hangs_does_not_hang_the_end(monkeypatch):
+    monkeypatch.setattr("infer.stream.PATIENCE_S", 0.2)
+    let_go = threading.Event()
+
+    def source():
+        yield from frames(1)
+        let_go.wait(30)
+
+    answers = answered(source(), lambda frame: Answer(frame.index), 2)
+    next(answers)
+    before = time.monotonic()
+    answers.close()
+    assert time.monotonic() - before < 5
+    let_go.set()
+    for thread in ours():
+        thread.join(10)
+    assert not ours()
