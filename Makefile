@@ -42,7 +42,8 @@ model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research us
 
 model-%: setup
 	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume
-	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --licence "$(LICENCE)" --overwrite
+	$(BIN)/seg calibrate $(RUNS)/$(RUN) --overwrite
+	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --no-novelty --licence "$(LICENCE)" --overwrite
 	$(BIN)/seg eval seg/models/$*.onnx --json $(RUNS)/$(RUN)/figures.json --overwrite
 	$(BIN)/seg card seg/models/$*.onnx configs/cards/$*.yaml --figures $(RUNS)/$(RUN)/figures.json --overwrite
 

@@ -37,7 +37,8 @@ class ExportOptions:
     """How to export: which profile, `size` (height, width; None for the validation's), a fixed or dynamic size.
 
     `profile` None is `frame`, or `restore` for a run of `seg pretrain`, whose only one it is. `weights` is how the file
-    stores them; it computes in float32 either way.
+    stores them; it computes in float32 either way. `novelty` off leaves the monitor's novelty out, and keeps code and
+    hash: for a file that goes to cameras which nobody has calibrated it for.
     """
 
     profile: Profile | None = None
@@ -46,6 +47,7 @@ class ExportOptions:
     weights: Storage = "float32"
     name: str | None = None
     licence: str = "not stated; the licences of the training data apply"
+    novelty: bool = True
 
 
 def export_run(
@@ -78,7 +80,7 @@ def export_run(
     network, meta, profile = _load(run, options.profile)
     size = options.size or meta.size
     monitor = load_monitor(find_checkpoint(run)) if profile == "frame" else None
-    graph = GRAPHS[profile](network, *([monitor] if monitor is not None else [])).eval()
+    graph = GRAPHS[profile](network, *([monitor, options.novelty] if monitor is not None else [])).eval()
     spec = _spec(run, meta, profile, options, size, monitor)
     program = _program(graph, spec, size)
     fitted = [fit_frame(frame, size) for frame in frames]
@@ -154,7 +156,9 @@ def _spec(
     axes: tuple[int | str, int | str] = ("height", "width") if options.dynamic else size
     ontology = meta.ontology if isinstance(meta, CheckpointMeta) else None
     classes = ontology.classes if ontology is not None else ()
-    tensors = signature(profile, *axes, len(classes), monitor.shape.values if monitor is not None else 0)
+    tensors = signature(
+        profile, *axes, len(classes), monitor.shape.values if monitor is not None else 0, options.novelty
+    )
     return ModelSpec(
         name=options.name or meta.run,
         profile=profile,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -96,8 +96,9 @@ def check_parity(
             rgb_13HW = torch.from_numpy(frame).permute(2, 0, 1)[None]
             output = network(rgb_13HW)
             if monitor is not None:
-                compared = _compare_watch(monitor, output.code_BKHW, rgb_13HW, answers[2:], allowed)
-                novelty = max(novelty or 0.0, compared)
+                named = {tensor.name: answer for tensor, answer in zip(spec.outputs, answers, strict=True)}
+                compared = _compare_watch(monitor, output.code_BKHW, rgb_13HW, named, allowed)
+                novelty = compared if novelty is None or compared is None else max(novelty, compared)
         if spec.profile == "restore":
             one = _compare_frames(output.frame_B3HW[0].permute(1, 2, 0).numpy(), answers[0][0], allowed)
         else:
@@ -163,21 +164,26 @@ def _compare_watch(
     monitor: Monitor,
     code_1KHW: torch.Tensor,
     rgb_13HW: torch.Tensor,
-    answers: Sequence[npt.NDArray[np.generic]],
+    answers: Mapping[str, npt.NDArray[np.generic]],
     allowed: Tolerance,
-) -> float:
-    """How much a frame's novelty differs; SegError where it, the code or the hash differ by more than is allowed."""
+) -> float | None:
+    """How much a frame's novelty differs, None where the file answers none.
+
+    SegError where it, the code or the hash differ by more than is allowed.
+    """
     watch = monitor(code_1KHW, rgb_13HW)
-    novelty = abs(float(answers[0][0]) - float(watch.novelty_B[0]))
+    novelty = abs(float(answers["novelty"][0]) - float(watch.novelty_B[0])) if "novelty" in answers else None
     code_D = watch.code_BD[0].numpy()
-    code = float(np.abs(np.asarray(answers[1][0], dtype=np.float32) - code_D).max() / max(1.0, np.abs(code_D).max()))
+    code = float(
+        np.abs(np.asarray(answers["code"][0], dtype=np.float32) - code_D).max() / max(1.0, np.abs(code_D).max())
+    )
     margin_32 = np.abs(monitor.project(watch.code_BD)[0].numpy())
-    flipped = int(answers[2][0]) ^ int(watch.hash_B[0])
+    flipped = int(answers["hash"][0]) ^ int(watch.hash_B[0])
     wrong = [bit for bit in range(BITS) if flipped >> bit & 1 and margin_32[bit] > allowed.code * margin_32.max()]
-    if not (novelty <= allowed.novelty and code <= allowed.code) or wrong:  # NaN is no answer either
+    if not ((novelty or 0.0) <= allowed.novelty and code <= allowed.code) or wrong:  # NaN is no answer either
         raise SegError(
-            f"the exported file does not answer as the monitor: novelty differs by {novelty:.3g} (allowed "
-            f"{allowed.novelty:.3g}), the code by {code:.3g} of its largest value (allowed {allowed.code:.3g}), the hash in "
+            f"the exported file does not answer as the monitor: novelty differs by {novelty or 0.0:.3g} "
+            f"(allowed {allowed.novelty:.3g}), the code by {code:.3g} of its largest value (allowed {allowed.code:.3g}), the hash in "
             f"{len(wrong)} bits that are no ties; nothing was written"
         )
     return novelty

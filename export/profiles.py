@@ -16,16 +16,17 @@ from seg.spec import Profile, TensorSpec
 class FrameGraph(nn.Module):
     """uint8 RGB frames in, uint8 classes and confidences out: nothing is left for the program that runs it.
 
-    With a monitor, the frame's novelty, code and hash as well.
+    With a monitor, the frame's novelty (unless it is not wanted), code and hash as well.
     """
 
-    def __init__(self, network: SegmentationAutoencoder, monitor: Monitor | None = None) -> None:
+    def __init__(self, network: SegmentationAutoencoder, monitor: Monitor | None = None, novelty: bool = True) -> None:
         super().__init__()
         self.network = network
         self.monitor = monitor
+        self.novelty = novelty
 
     def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, ...]:
-        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255; then `Monitored`."""
+        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255; then `Monitored`, or two of it."""
         rgb_B3HW = frame_BHW3.permute(0, 3, 1, 2)
         output = self.network(rgb_B3HW)
         logits_BCHW = output.logits_BCHW
@@ -33,7 +34,10 @@ class FrameGraph(nn.Module):
         # softmax of the winner alone: one exponential a class and no division a class
         confidence_BHW = 1.0 / (logits_BCHW - top_B1HW).exp().sum(1)
         answers = classes_B1HW.squeeze(1).to(torch.uint8), (confidence_BHW * 255.0).round().to(torch.uint8)
-        return answers if self.monitor is None else (*answers, *self.monitor(output.code_BKHW, rgb_B3HW))
+        if self.monitor is None:
+            return answers
+        code_BKHW = output.code_BKHW
+        return *answers, *(self.monitor(code_BKHW, rgb_B3HW) if self.novelty else self.monitor.encode(code_BKHW))
 
 
 class LogitsGraph(nn.Module):
@@ -93,10 +97,13 @@ class Signature:
     value_range: tuple[float, float]
 
 
-def signature(profile: Profile, height: int | str, width: int | str, classes: int, code: int = 0) -> Signature:
+def signature(
+    profile: Profile, height: int | str, width: int | str, classes: int, code: int = 0, novelty: bool = True
+) -> Signature:
     """The tensors of a profile at a size, which is two numbers, or two names where it is dynamic.
 
-    `code` is how many values a monitor's code has, 0 where there is no monitor; only profile `frame` answers one.
+    `code` is how many values a monitor's code has, 0 where there is no monitor; only profile `frame` answers one, and
+    `novelty` where it is wanted.
     """
     frame = TensorSpec(
         name="frame", dtype="uint8", layout="NHWC", shape=(1, height, width, 3), meaning="RGB frame, 0..255"
@@ -118,7 +125,7 @@ def signature(profile: Profile, height: int | str, width: int | str, classes: in
                     shape=(1, height, width),
                     meaning="probability of the winning class, in 1/255",
                 ),
-                *(_watched(code) if code else ()),
+                *(_watched(code)[0 if novelty else 1 :] if code else ()),
             ),
             (0.0, 255.0),
         )

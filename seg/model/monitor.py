@@ -159,6 +159,12 @@ class Monitor(nn.Module):
         code_BD = facts_BF[:, :-COLOURS]
         return Monitored(self.score(self.distance(facts_BF)), code_BD, self.hash(code_BD))
 
+    def encode(self, code_BKHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Code and hash alone, as `Monitored` has them, without what only novelty takes."""
+        fitted = self.statistics
+        code_BD = (describe(code_BKHW) - fitted.mean_F[:-COLOURS]) / fitted.scale_F[:-COLOURS]
+        return code_BD, self.hash(code_BD)
+
     def facts(self, code_BKHW: Tensor, rgb_B3HW: Tensor) -> Tensor:
         """What is known of frames, standardised, float32 (B, F): mean and deviation of each channel, error of each colour."""
         picture_B3hw = shrink(rgb_B3HW)

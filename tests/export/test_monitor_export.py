@@ -110,6 +110,20 @@ def test_openvino_answers_the_same(calibrated, frames, exported):
         check(segmenter, calibrated, frame[:HEIGHT, :WIDTH])
 
 
+@pytest.mark.parametrize("weights", ["float32", "float16"])
+def test_without_novelty_code_and_hash_stay_and_the_decoder_goes(exported, calibrated, frames, weights):
+    file, spec, parity = exported(novelty=False, weights=weights)
+    assert [output.name for output in spec.outputs] == ["classes", "confidence", "code", "hash"]
+    assert parity.novelty is None
+    answer = Segmenter(file, threads=1)(frames[0][:HEIGHT, :WIDTH])
+    _, code, hashed = reference(calibrated, frames[0][:HEIGHT, :WIDTH])
+    assert answer.novelty is None
+    if weights == "float32":
+        np.testing.assert_allclose(answer.code, code, rtol=1e-3, atol=1e-3)
+        assert answer.hash == hashed
+    assert not any("decoder" in tensor.name for tensor in onnx.load(file).graph.initializer if "monitor" in tensor.name)
+
+
 @pytest.mark.parametrize(("profile", "names"), [("logits", ["logits"]), ("argmax", ["classes"])])
 def test_other_profiles_leave_it_out(exported, profile, names):
     file, spec, parity = exported(profile=profile)
