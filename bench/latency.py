@@ -132,21 +132,6 @@ def model_file(folder: Path, name: str, size: str) -> Path:
     return folder / f"{name}-{size}.onnx"
 
 
-def openvino_bf16(file: Path, threads: int) -> Callable[[Picture], object]:
-    """The file in OpenVINO as `infer` runs it, but in bfloat16, which `infer` never chooses."""
-    import openvino
-
-    config = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(str(file), "CPU", config)
-    request = compiled.create_infer_request()
-
-    def call(frame_HWC: Picture) -> object:
-        request.infer({0: frame_HWC[None]})
-        return [np.array(request.get_tensor(output).data) for output in compiled.outputs]
-
-    return call
-
-
 def runtimes() -> dict[str, Callable[[Path, int], Callable[[Picture], object]]]:
     """By name, what makes a file and a number of threads into a function of a frame; left out is what is not here."""
     found: dict[str, Callable[[Path, int], Callable[[Picture], object]]] = {
@@ -157,7 +142,7 @@ def runtimes() -> dict[str, Callable[[Path, int], Callable[[Picture], object]]]:
 
         found["OpenVINO"] = lambda file, threads: Segmenter(file, "openvino", threads)
         if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            found["OpenVINO bf16"] = openvino_bf16
+            found["OpenVINO bf16"] = lambda file, threads: Segmenter(file, "openvino", threads, precision="bfloat16")
     return found
 
 

@@ -75,7 +75,12 @@ class Restorer:
     """
 
     def __init__(
-        self, model: str | Path, provider: str = "cpu", threads: int | None = None, streams: int | None = 1
+        self,
+        model: str | Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        streams: int | None = 1,
+        precision: str = "float32",
     ) -> None:
         """Load `model`.
 
@@ -84,12 +89,13 @@ class Restorer:
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s.
+            precision: as `Segmenter`'s.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that segments too.
         """
         self._path = resolve_model(model)
-        self._session = Session(self._path, provider, threads, streams)
+        self._session = Session(self._path, provider, threads, streams, precision)
         self.spec: ModelSpec = self._session.spec
         self.provider: str = self._session.provider
         self.choice: str = self._session.choice

@@ -60,6 +60,7 @@ class Segmenter:
         provider: str = "cpu",
         threads: int | None = None,
         streams: int | None = 1,
+        precision: str = "float32",
     ) -> None:
         """Load `model`.
 
@@ -69,12 +70,13 @@ class Segmenter:
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames `stream` answers at once, which share the threads: more frames a second, and each
                 takes longer. None for as many as is fastest: one a core, or one on a GPU.
+            precision: what the network is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that restores frames too.
         """
         path = resolve_model(model)
-        self._session = Session(path, provider, threads, streams)
+        self._session = Session(path, provider, threads, streams, precision)
         self.spec: ModelSpec = self._session.spec
         if self.spec.profile == "restore":
             raise SegError(f"{path}: restores frames and knows no classes; use it with `seg restore` (infer.Restorer)")

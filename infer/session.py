@@ -28,7 +28,12 @@ class Session:
     """
 
     def __init__(
-        self, path: str | Path, provider: str = "cpu", threads: int | None = None, streams: int | None = 1
+        self,
+        path: str | Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        streams: int | None = 1,
+        precision: str = "float32",
     ) -> None:
         """Load a file of this project.
 
@@ -37,6 +42,7 @@ class Session:
             provider: `cpu`, `cuda`, `tensorrt`, `openvino`, or `auto` for the first of AUTO_ORDER that loads.
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames are to be computed at once; None for as many as is fastest (`seg.runtime.load`).
+            precision: what it is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
 
         Raises:
             SegError: where the file is missing, truncated or not of this project, or the provider does not load.
@@ -44,10 +50,13 @@ class Session:
         self._path = Path(path)
         self.spec = ModelSpec.from_metadata(read_metadata(self._path), str(path))
         _warn_once(provider)
+        how = threads, streams, precision
         if provider == "auto":
-            self._runtime, self.choice = self._load_first(threads, streams)
+            self._runtime, self.choice = self._load_first(*how)
         else:
-            self._runtime, self.choice = load(self._path, provider, threads, streams), f"{provider}, as asked for"
+            self._runtime, self.choice = load(self._path, provider, *how), f"{provider}, as asked for"
+        if precision != "float32":
+            self.choice += f", in {precision}"
         self.provider, self.streams = self._runtime.provider, self._runtime.streams
         self._check_graph()
         self._names = [output.name for output in self.spec.outputs]
@@ -57,11 +66,11 @@ class Session:
         answers = self._runtime.run(self._names, {self.spec.inputs[0].name: tensor})
         return dict(zip(self._names, answers, strict=True))
 
-    def _load_first(self, threads: int | None, streams: int | None) -> tuple[Runtime, str]:
+    def _load_first(self, *how: Any) -> tuple[Runtime, str]:
         reasons: list[str] = []
         for name in AUTO_ORDER:
             try:
-                runtime = load(self._path, name, threads, streams)
+                runtime = load(self._path, name, *how)
             except SegError as error:
                 reasons.append(f"{name}: {error}")
             else:

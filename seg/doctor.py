@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seg.errors import SegError
-from seg.runtime import PROVIDERS, distribution_version, load, runtime_problem
+from seg.runtime import PROVIDERS, cores, distribution_version, load, runtime_problem
 
 DISTRIBUTIONS = (
     "segmentation-autoencoder",
@@ -92,13 +91,12 @@ def _machine() -> dict[str, Any]:
     cpu = _proc_fields("/proc/cpuinfo")
     memory = _proc_fields("/proc/meminfo")
     flags = set(cpu.get("flags", "").split())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     kilobytes = memory.get("MemTotal", "").split()
     return {
         "system": platform.platform(),
         "cpu": cpu.get("model name") or platform.processor() or None,
         "cpu_flags": [flag for flag in CPU_FLAGS if flag in flags],
-        "cores": cores,
+        "cores": cores(),
         "memory_gb": round(int(kilobytes[0]) / 1e6, 1) if kilobytes else None,
     }
 

@@ -21,6 +21,9 @@ PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
 AUTO_ORDER = ("cuda", "openvino", "cpu")
 """What `auto` tries, fastest first. Not TensorRT: it spends minutes on building an engine, so it has to be asked for."""
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What a network may be computed in. All of them read the same file; only float32 answers as the run did."""
+
 OWNERS = ("onnxruntime", "onnxruntime-gpu")
 """The distributions that own the module `onnxruntime`: one at a time can work."""
 
@@ -29,6 +32,10 @@ _ONNXRUNTIME_NAMES = {
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
     "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
 }
+_COMPUTES = {"cpu": ("float32",), "cuda": ("float32",), "tensorrt": ("float32", "float16")}
+_OPENVINO_PRECISIONS = {"float32": ("FP32", "f32"), "bfloat16": ("BF16", "bf16"), "float16": ("FP16", "f16")}
+"""What the processor must be capable of, and the hint."""
+
 _OPENVINO_TYPES = {"u8": "uint8", "i64": "int64", "f32": "float32"}
 
 
@@ -78,7 +85,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load(model: Path | bytes, provider: str, threads: int | None = None, streams: int | None = 1) -> Runtime:
+def load(
+    model: Path | bytes,
+    provider: str,
+    threads: int | None = None,
+    streams: int | None = 1,
+    precision: str = "float32",
+) -> Runtime:
     """A network, on exactly the provider that was asked for.
 
     Several frames at once, each on a thread of its own, are more frames a second than one after the other on all
@@ -90,6 +103,7 @@ def load(model: Path | bytes, provider: str, threads: int | None = None, streams
         threads: CPU threads of the network; None leaves the choice to the runtime.
         streams: how many frames are to be computed at once, which share the threads; None for one each core where the
             network runs on the CPU, and one elsewhere.
+        precision: one of PRECISIONS, which the provider must have here.
 
     Raises:
         SegError: where the provider is unknown, not installed or does not load, or the model is refused.
@@ -102,21 +116,33 @@ def load(model: Path | bytes, provider: str, threads: int | None = None, streams
         streams = (threads or cores()) if provider in ("cpu", "openvino") else 1
     if streams < 1:
         raise SegError(f"expected at least one stream, got {streams}")
+    if precision not in PRECISIONS:
+        raise SegError(f"no precision named {precision!r}; expected one of: {', '.join(PRECISIONS)}")
+    if precision not in _COMPUTES.get(provider, PRECISIONS):
+        raise SegError(
+            f"--precision {precision}: provider {provider!r} computes in {' or '.join(_COMPUTES[provider])}; "
+            "bfloat16 takes --provider openvino, float16 --provider tensorrt"
+        )
     kind = OpenVino if provider == "openvino" else partial(OnnxRuntime, provider=provider)
-    return kind(model, threads=threads, streams=streams)
+    return kind(model, threads=threads, streams=streams, precision=precision)
 
 
 class OnnxRuntime:
     """A session of ONNX Runtime on its provider `cpu`, `cuda` or `tensorrt`."""
 
-    def __init__(self, model: Path | bytes, *, provider: str, threads: int | None, streams: int) -> None:
+    def __init__(
+        self, model: Path | bytes, *, provider: str, threads: int | None, streams: int, precision: str
+    ) -> None:
         try:
             import onnxruntime as ort
         except ImportError as error:
             raise SegError(runtime_problem() or f"ONNX Runtime does not import ({_one_line(error)})") from None
-        wanted = _ONNXRUNTIME_NAMES[provider]
+        wanted: list[Any] = list(_ONNXRUNTIME_NAMES[provider])
         if provider != "cpu":
             self._check_listed(ort, provider, wanted[0])
+        first = wanted[0]
+        if precision == "float16":
+            wanted[0] = (first, {"trt_fp16_enable": True})
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None or streams > 1:
@@ -130,7 +156,7 @@ class OnnxRuntime:
             raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({_one_line(error)})") from None
         # listing a provider is not loading it: where its libraries are missing, only the session knows
         loaded = self._session.get_providers()
-        if loaded[0] != wanted[0]:
+        if loaded[0] != first:
             raise SegError(
                 f"provider {provider!r} did not load (ONNX Runtime has only {', '.join(loaded)} here); "
                 "see `seg doctor`, or use --provider cpu"
@@ -160,19 +186,23 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in float32 so that its answers agree with ONNX Runtime's."""
+    """OpenVINO on the CPU; in float32 its answers agree with ONNX Runtime's."""
 
     provider: str = "openvino"
 
-    def __init__(self, model: Path | bytes, *, threads: int | None, streams: int) -> None:
+    def __init__(self, model: Path | bytes, *, threads: int | None, streams: int, precision: str) -> None:
         try:
             import openvino
         except ImportError:
             raise SegError(
                 "provider 'openvino' is not there; install segmentation-autoencoder[openvino], or use --provider cpu"
             ) from None
+        capability, hint = _OPENVINO_PRECISIONS[precision]
+        capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if capability not in capable:
+            raise SegError(f"--precision {precision}: this processor has none; OpenVINO finds {', '.join(capable)}")
         # left alone, it picks bfloat16 on CPUs that have it, and confidences move
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
         config |= {"NUM_STREAMS": streams} if streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads

@@ -25,6 +25,7 @@ def embed(
     every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a source.")] = 1,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that exists.")] = False,
 ) -> None:
     """Write a table of codes: `seg embed my.onnx monday.mp4 tuesday.mp4 --out drives.parquet`.
@@ -38,7 +39,7 @@ def embed(
 
     model, texts = model_and_sources(words)
     with warnings_as_lines():
-        segmenter = Segmenter(model, provider, threads, streams=None)
+        segmenter = Segmenter(model, provider, threads, streams=None, precision=precision)
     check_answers_codes(segmenter.spec, model)
     with Several(texts, every) as frames:
         protect_inputs(frames, model, [out])

@@ -33,6 +33,7 @@ def infer(
     stats: Annotated[Path | None, typer.Option(help="One JSON line a frame (.jsonl).")] = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
     novel_above: Annotated[
@@ -55,7 +56,7 @@ def infer(
 
     model, source = model_and_source(words)
     with warnings_as_lines():
-        segmenter = Segmenter(model, provider, threads, streams=None)
+        segmenter = Segmenter(model, provider, threads, streams=None, precision=precision)
     with open_source(source, fps) as frames:
         one_camera = frames.kind not in ("image", "folder")
         watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera)

@@ -32,6 +32,7 @@ def restore(
     ] = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames a second where a folder becomes a video [25].")] = None,
 ) -> None:
@@ -44,7 +45,7 @@ def restore(
     from seg.sources.open import open_source
 
     with warnings_as_lines():
-        restorer = Restorer(model, provider, threads, streams=None)
+        restorer = Restorer(model, provider, threads, streams=None, precision=precision)
     job = RestoreJob(restorer, cast("Task", task), None if mask is None else read_mask(mask))
     with open_source(source, fps) as frames:
         output = output or default_output(frames)

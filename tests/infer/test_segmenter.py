@@ -92,6 +92,18 @@ def test_stream(segmenter, video):
         assert answer.timings["decode"] >= 0
 
 
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_threads_at_once_answer_as_one_alone(tmp_path, provider):
+    pytest.importorskip(provider if provider == "openvino" else "onnxruntime")
+    model = save_bands(tmp_path / "m.onnx")
+    one, several = Segmenter(model, provider), Segmenter(model, provider, streams=3)
+    pictures = [np.roll(picture(0), 5 * index, axis=1) for index in range(30)]
+    frames = [Frame(rgb, index, 0, "made") for index, rgb in enumerate(pictures)]
+    for frame, answer in several.stream(frames):
+        np.testing.assert_array_equal(answer.classes, one(frame).classes)
+        np.testing.assert_array_equal(answer.confidence, one(frame).confidence)
+
+
 def test_answers_do_not_share_memory(tmp_path):
     segmenter = Segmenter(save_bands(tmp_path / "m.onnx"), threads=1)
     first = segmenter(picture(0))

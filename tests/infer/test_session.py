@@ -11,6 +11,7 @@ from infer.onnx_file import read_metadata
 from infer.session import Session
 from seg import runtime
 from seg.errors import SegError
+from seg.runtime import cores
 from seg.spec import METADATA_KEY
 
 
@@ -77,6 +78,38 @@ def test_unknown_provider_and_threads(model):
         Session(model, "gpu")
     with pytest.raises(SegError, match="at least one thread"):
         Session(model, threads=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"streams": 0}, "at least one stream"),
+        ({"precision": "half"}, "expected one of: float32, bfloat16, float16"),
+        ({"precision": "bfloat16"}, "'cpu' computes in float32; bfloat16 takes --provider openvino"),
+        ({"provider": "tensorrt", "precision": "bfloat16"}, "computes in float32 or float16"),
+    ],
+)
+def test_unknown_streams_and_precisions(model, options, message):
+    with pytest.raises(SegError, match=message):
+        Session(model, **options)
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+@pytest.mark.parametrize(
+    ("threads", "streams", "expected"), [(None, None, cores()), (3, None, 3), (None, 1, 1), (4, 2, 2)]
+)
+def test_as_many_streams_as_cores_unless_told(model, provider, threads, streams, expected):
+    pytest.importorskip(provider if provider == "openvino" else "onnxruntime")
+    assert Session(model, provider, threads, streams).streams == expected
+
+
+def test_openvino_in_a_precision_that_the_processor_has_not(model, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    monkeypatch.setattr("seg.runtime._OPENVINO_PRECISIONS", {"bfloat16": ("BF17", "bf16")})
+    assert "BF17" not in capable
+    with pytest.raises(SegError, match=r"this processor has none; OpenVINO finds .*FP32"):
+        Session(model, "openvino", precision="bfloat16")
 
 
 class _Ort:
