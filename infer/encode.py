@@ -76,7 +76,8 @@ class _Video(Sink):
 class OverlayVideo(_Video):
     """The painted (or restored) frames as H.264, yuv420p, index in front (faststart): it plays in a browser while it loads.
 
-    Size and times are the source's; H.264 takes even sizes only, so an odd edge is doubled. BT.709, limited range.
+    Size and times are the source's; H.264 takes even sizes only, so an odd edge is doubled. BT.709, limited range. The
+    preset `superfast` takes half of what `veryfast` takes, for files that are larger by half at a higher PSNR.
     """
 
     kind = "overlay"
@@ -88,9 +89,11 @@ class OverlayVideo(_Video):
         self._painter = painter
 
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
-        from av.video.reformatter import ColorRange, Colorspace
+        from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-        stream = container.add_stream("libx264", rate=self._fps, options={"preset": "veryfast", "crf": "23"})
+        # kept: a frame's own `reformat` plans the conversion anew, which takes longer than converting
+        self._reformatter = VideoReformatter()
+        stream = container.add_stream("libx264", rate=self._fps, options={"preset": "superfast", "crf": "23"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         codec = stream.codec_context
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
@@ -107,8 +110,11 @@ class OverlayVideo(_Video):
             rgb_HWC = np.asarray(
                 cv2.copyMakeBorder(rgb_HWC, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), dtype=np.uint8
             )
-        return VideoFrame.from_ndarray(rgb_HWC, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        return self._reformatter.reformat(
+            VideoFrame.from_ndarray(rgb_HWC, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECOND_NS = 1_000_000_000
 _OPEN_AND_READ_TIMEOUT_S = (10.0, 10.0)
+_ONE_CORE = 1920 * 1080
 _SLACK_S = 0.15
 """How much shorter than declared a video may be, where only its length is declared and not its frames."""
 
@@ -43,7 +44,8 @@ class _Decoded(Source):
             self._container.close()
             raise SegError(f"{self.name}: has no video in it; expected a video file or stream")
         self._stream: VideoStream = streams[0]
-        self._stream.thread_type = "AUTO"
+        # decoding several frames at once costs more work in all, which only frames that one core is too slow for are worth
+        self._stream.thread_type = "AUTO" if self._stream.width * self._stream.height > _ONE_CORE else "SLICE"
         self._packets = self._discarded = self._damaged = 0
         self._cut = False
         self._end_s = 0.0
