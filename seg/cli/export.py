@@ -36,9 +36,9 @@ def export(
     weights: Annotated[
         str, typer.Option(help="How the file stores them: float32, or float16 at half the size and the same speed.")
     ] = "float32",
-    novelty: Annotated[
-        bool, typer.Option(help="Whether a calibrated run's file answers novelty, beside code and hash.")
-    ] = True,
+    no_novelty: Annotated[
+        bool, typer.Option("--no-novelty", help="Leave a calibrated run's novelty out of the file; code and hash stay.")
+    ] = False,
     frames: Annotated[
         Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
     ] = None,
@@ -66,7 +66,7 @@ def export(
         cast("Storage", weights),
         name,
         ExportOptions.licence if licence is None else licence,
-        novelty,
+        not no_novelty,
     )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
