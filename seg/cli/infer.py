@@ -11,7 +11,8 @@ from seg.cli.running import run_and_tell, warnings_as_lines
 from seg.errors import SegError
 
 if TYPE_CHECKING:
-    from infer.segmenter import Segmenter
+    from infer.live import Live
+    from infer.segmenter import Segmentation, Segmenter
     from infer.sinks import Sink
     from seg.sources.base import Source
 
@@ -43,6 +44,13 @@ def infer(
         float | None,
         typer.Option(metavar="SHARE", help="Exit with 3 if more than this share of frames, 0..1, is novel or frozen."),
     ] = None,
+    realtime: Annotated[
+        bool,
+        typer.Option("--realtime", help="The newest frame wins, others are dropped; a file is played as by a camera."),
+    ] = False,
+    deadline_ms: Annotated[
+        float | None, typer.Option(help="With --realtime: count the frames that take longer from capture to output.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
@@ -56,17 +64,38 @@ def infer(
 
     model, source = model_and_source(words)
     with warnings_as_lines():
-        segmenter = Segmenter(model, provider, threads, streams=None, precision=precision)
+        segmenter = Segmenter(model, provider, threads, streams=1 if realtime else None, precision=precision)
     with open_source(source, fps) as frames:
         one_camera = frames.kind not in ("image", "folder")
-        watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera)
+        live = live_of(segmenter, frames, realtime, deadline_ms)
+        watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera, live=live)
         if not (overlay or masks or mask_video or stats):
             overlay = default_overlay(frames)
         named = {"overlay": overlay, "masks": masks, "mask_video": mask_video, "stats": stats}
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
-        run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, watch.told)
+        told = [*([live.told] if live else []), watch.told]
+        run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, told)
         watch.check()
+
+
+def live_of(
+    segmenter: Segmenter, source: Source, realtime: bool, deadline_ms: float | None
+) -> Live[Segmentation] | None:
+    """The segmenter in real time, if that is asked for.
+
+    Raises:
+        SegError: where the source has no time, or a deadline is given without real time.
+    """
+    from infer.live import Live
+
+    if not realtime:
+        if deadline_ms is not None:
+            raise SegError("--deadline-ms: only --realtime has one")
+        return None
+    if source.kind in ("image", "folder"):
+        raise SegError(f"--realtime: {source.name} has no time; it is for videos, cameras and streams")
+    return Live(segmenter, deadline_ms, pace=source.kind == "video")
 
 
 def model_and_source(words: list[str]) -> tuple[Path, str]:

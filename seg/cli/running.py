@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run_and_tell(
-    model: Streaming, name: str, source: Source, sinks: list[Sink], told: Callable[[], list[str]] = list
+    model: Streaming, name: str, source: Source, sinks: list[Sink], told: Sequence[Callable[[], list[str]]] = ()
 ) -> None:
     """Run every frame of `source` into the sinks, with progress; print frames, speed and outputs.
 
@@ -34,10 +34,10 @@ def run_and_tell(
         with terminal_progress(source.count) as progress:
             summary = run(model, source, sinks, progress)
     except KeyboardInterrupt as stop:  # a camera's usual end
-        _say_all(told())
+        _say_all(line for each in told for line in each())
         raise _interrupted(stop, sinks) from None
     typer.echo(f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s ({name})")
-    _say_all([*told(), *map(str, summary.outputs)])
+    _say_all([*(line for each in told for line in each()), *map(str, summary.outputs)])
     if summary.problem:
         raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
 
@@ -54,7 +54,7 @@ def warnings_as_lines() -> Iterator[None]:
         typer.echo(f"seg: warning: {warning.message}", err=True)
 
 
-def _say_all(lines: list[str]) -> None:
+def _say_all(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
 

@@ -259,3 +259,31 @@ def test_real_video(seg, model, seg_data, tmp_path):
     assert "221 frames" in out
     assert "frozen" not in out
     assert len((tmp_path / "s.jsonl").read_text().splitlines()) == 221
+
+
+def test_in_real_time_every_frame_is_answered_or_dropped(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=12)
+    options = ["--realtime", "--deadline-ms", 100_000, "--stats", tmp_path / "s.jsonl"]
+    code, out, err = seg("infer", model, video, *options)
+    assert (code, err) == (0, "")
+    answered = [json.loads(line)["index"] for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert answered == sorted(set(answered))
+    assert answered[-1] == 11  # nothing newer came
+    assert f"{12 - len(answered)} of 12 frames dropped for newer ones" in out
+    assert f"0 of {len(answered)} frames after their deadline of 100000 ms" in out
+    assert all(f"latency, {stage}: p50 " in out for stage in ("wait", "network", "output", "all"))
+    assert "latency" in json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])["seconds"]
+
+
+def test_real_time_takes_a_source_that_has_time(seg, model, tmp_path):
+    write_video(tmp_path / "drive.mp4", count=2)
+    Image.fromarray(picture(0)).save(tmp_path / "f.png")
+    for words, message in [
+        ((tmp_path / "f.png", "--realtime"), "f.png has no time; it is for videos, cameras and streams"),
+        ((tmp_path / "drive.mp4", "--deadline-ms", 10), "only --realtime has one"),
+        ((tmp_path / "drive.mp4", "--realtime", "--deadline-ms", 0), "expected more than 0, got 0"),
+    ]:
+        code, _, err = seg("infer", model, *words)
+        assert code == 2
+        assert message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bands.onnx", "drive.mp4", "f.png"]
