@@ -8,9 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from infer.frozen import RUN, FrozenCamera
-from infer.live import Live
 from infer.segmenter import Segmentation, Segmenter
-from infer.stream import Answers
+from infer.stream import Answers, Streaming
 from seg.errors import SegError
 from seg.frame import Frame
 
@@ -60,13 +59,13 @@ class Watch:
         novel_above: float | None = None,
         fail_novel: float | None = None,
         one_camera: bool = True,
-        live: Live[Segmentation] | None = None,
+        model: Streaming | None = None,
     ) -> None:
         """Watch what `segmenter` answers.
 
         Args:
             segmenter: an ONNX file, with or without novelty.
-            live: the same segmenter, in real time.
+            model: what answers in its place: a `Live` or a `Smooth` over it.
             novel_above: novelty that is more than this is novel, 0..1; None for NOVEL_ABOVE.
             fail_novel: the share of novel (or frozen) frames, 0..1, from which on `check` raises; None for any.
             one_camera: whether the frames follow each other in time; a folder's images need not.
@@ -86,7 +85,7 @@ class Watch:
                     f"{option}: {segmenter.spec.name} (profile {segmenter.spec.profile}) answers no novelty; "
                     "run `seg calibrate` on its run, then `seg export` again"
                 )
-        self._model: Segmenter | Live[Segmentation] = live or segmenter
+        self._model: Streaming = model or segmenter
         self._fail_novel = fail_novel
         self._threshold = (NOVEL_ABOVE if novel_above is None else novel_above) if answers else None
         self._camera = FrozenCamera() if one_camera else None
@@ -96,6 +95,7 @@ class Watch:
         """Each frame of a source with its segmentation, in order, as `Segmenter.stream`; `timings["watch"]` is ours."""
         with closing(self._model.stream(source)) as answers:
             for frame, answer in answers:
+                assert isinstance(answer, Segmentation)
                 before = time.perf_counter()
                 watched = self._judge(frame, answer)
                 watched.timings["watch"] = time.perf_counter() - before

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -160,3 +161,51 @@ def told_apart(sets: Iterable[Members]) -> list[Members]:
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+AGREE = 1.0
+"""Pixels by which flow there and back may miss where it began, for a pixel to be seen in both frames."""
+
+
+class Flicker:
+    """How much class maps of consecutive frames change where the picture does not.
+
+    The share of pixels whose class differs from that of the same point in the frame before, found along optical flow: one
+    minus the temporal consistency of Liu et al. (Efficient semantic video segmentation with per-frame inference, 2020),
+    counted by pixels. Points that are hidden in one of the frames are left out: those that flow there and back does not
+    bring home. The flow (DIS, its medium preset) is computed from the frames alone, so it is the same for all class maps.
+    """
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._before: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
+        self.compared = self.changed = 0
+
+    def add(self, rgb_HWC: npt.NDArray[np.uint8], classes_HW: npt.NDArray[np.uint8]) -> None:
+        """The next frame, uint8 RGB, and its class ids, uint8, both of the size of the ones before."""
+        grey_HW = np.asarray(cv2.cvtColor(rgb_HWC, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        if self._before is not None:
+            where_HW2, seen_HW = self._match(grey_HW, self._before[0])
+            moved_HW = cv2.remap(self._before[1], where_HW2[..., 0], where_HW2[..., 1], cv2.INTER_NEAREST)
+            self.compared += int(seen_HW.sum())
+            self.changed += int((seen_HW & (moved_HW != classes_HW)).sum())
+        self._before = grey_HW, classes_HW
+
+    @property
+    def share(self) -> float | None:
+        """Changed over compared; None where nothing was compared."""
+        return self.changed / self.compared if self.compared else None
+
+    def _match(
+        self, grey_HW: npt.NDArray[np.uint8], before_HW: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Where each point was in the frame before, as (x, y), and whether it was to be seen there."""
+        height, width = grey_HW.shape
+        nothing_HW2 = np.zeros((height, width, 2), dtype=np.float32)
+        back_HW2 = np.asarray(self._flow.calc(grey_HW, before_HW, nothing_HW2.copy()), dtype=np.float32)
+        forth_HW2 = np.asarray(self._flow.calc(before_HW, grey_HW, nothing_HW2), dtype=np.float32)
+        grid_HW2 = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+        where_HW2 = grid_HW2 + back_HW2
+        home_HW2 = cv2.remap(forth_HW2, where_HW2[..., 0], where_HW2[..., 1], cv2.INTER_LINEAR) + back_HW2
+        inside_HW = ((where_HW2 >= 0) & (where_HW2 <= (width - 1, height - 1))).all(axis=2)
+        return where_HW2, inside_HW & (np.abs(home_HW2) < AGREE).all(axis=2)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from infer.live import Live
     from infer.segmenter import Segmentation, Segmenter
     from infer.sinks import Sink
+    from infer.stream import Streaming
     from seg.sources.base import Source
 
 
@@ -51,6 +52,10 @@ def infer(
     deadline_ms: Annotated[
         float | None, typer.Option(help="With --realtime: count the frames that take longer from capture to output.")
     ] = None,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Steady masks: what was seen before, moved along with the picture, counts too."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
@@ -68,7 +73,10 @@ def infer(
     with open_source(source, fps) as frames:
         one_camera = frames.kind not in ("image", "folder")
         live = live_of(segmenter, frames, realtime, deadline_ms)
-        watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera, live=live)
+        answers: Streaming = live or segmenter
+        if smooth:
+            answers = smoothed(answers, segmenter, frames)
+        watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera, model=answers)
         if not (overlay or masks or mask_video or stats):
             overlay = default_overlay(frames)
         named = {"overlay": overlay, "masks": masks, "mask_video": mask_video, "stats": stats}
@@ -96,6 +104,15 @@ def live_of(
     if source.kind in ("image", "folder"):
         raise SegError(f"--realtime: {source.name} has no time; it is for videos, cameras and streams")
     return Live(segmenter, deadline_ms, pace=source.kind == "video")
+
+
+def smoothed(model: Streaming, segmenter: Segmenter, source: Source) -> Streaming:
+    """The model, made steady; SegError where the source's frames need not follow each other."""
+    from infer.smooth import Smooth
+
+    if source.kind == "image":
+        raise SegError(f"--smooth: {source.name} is one picture; it is for frames that follow each other")
+    return Smooth(model, segmenter.spec)
 
 
 def model_and_source(words: list[str]) -> tuple[Path, str]:

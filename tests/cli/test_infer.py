@@ -287,3 +287,15 @@ def test_real_time_takes_a_source_that_has_time(seg, model, tmp_path):
         assert code == 2
         assert message in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bands.onnx", "drive.mp4", "f.png"]
+
+
+def test_steady_masks_are_for_frames_that_follow_each_other(seg, model, tmp_path):
+    video = write_video(tmp_path / "drive.mp4", count=3)
+    Image.fromarray(picture(0)).save(tmp_path / "f.png")
+    code, _, err = seg("infer", model, video, "--smooth", "--stats", tmp_path / "s.jsonl")
+    assert (code, err) == (0, "")
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert all("smooth" in line["seconds"] for line in lines)
+    code, _, err = seg("infer", model, tmp_path / "f.png", "--smooth")
+    assert code == 2
+    assert "is one picture; it is for frames that follow each other" in err

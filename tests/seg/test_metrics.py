@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from PIL import Image
 from seg.classes import ClassInfo, Ontology, load_ontology
 from seg.errors import SegError
 from seg.labels import LabelSet, LabelSpace, load_label_set
-from seg.metrics import PROTOCOL, Confusion, Report, told_apart
+from seg.metrics import PROTOCOL, Confusion, Flicker, Report, told_apart
 
 
 def make_ontology(classes: int) -> Ontology:
@@ -207,3 +208,37 @@ def test_singletons_equal_cityscapes_own_evaluation(tmp_path: Path) -> None:
     for name, unit in report.units.items():
         assert unit.iou == pytest.approx(theirs["classScores"][name], abs=1e-6), name
     assert report.mean_iou == pytest.approx(theirs["averageScoreClasses"], abs=1e-6)
+
+
+def _pictures(count, step):
+    """A texture that moves to the left by `step` pixels a frame."""
+    noise = np.random.default_rng(0).uniform(0, 255, (80, 100 + count * step, 3)).astype(np.float32)
+    texture = np.clip((cv2.GaussianBlur(noise, (0, 0), 3) - 128) * 6 + 128, 0, 255).astype(np.uint8)
+    return [np.ascontiguousarray(texture[:, step * index : step * index + 100]) for index in range(count)]
+
+
+def test_flicker_is_the_share_that_changes_where_the_picture_does_not():
+    flicker = Flicker()
+    assert flicker.share is None
+    (picture,) = _pictures(1, 0)
+    classes = np.zeros((80, 100), np.uint8)
+    flicker.add(picture, classes)
+    assert flicker.share is None
+    changed = classes.copy()
+    changed[:20] = 1
+    flicker.add(picture, changed)
+    assert flicker.share == pytest.approx(0.25)
+    flicker.add(picture, changed)
+    assert flicker.share == pytest.approx(0.125)
+
+
+def test_classes_that_move_with_the_picture_do_not_flicker():
+    def share(classes_of):
+        flicker = Flicker()
+        for index, picture in enumerate(_pictures(6, 4)):
+            flicker.add(picture, classes_of(index))
+        return flicker.share
+
+    columns = np.arange(100)[None].repeat(80, 0)
+    assert share(lambda index: ((columns + 4 * index) // 25 % 3).astype(np.uint8)) < 0.01
+    assert share(lambda _: (columns // 25 % 3).astype(np.uint8)) > 0.1  # they stand while the picture moves
