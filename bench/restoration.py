@@ -4,8 +4,9 @@
     python -m bench.restoration runs/restore --data ~/data --picture docs/images/restoration.png --overwrite
 
 One corruption at a time, at the strength in TASKS, drawn by the frame's number, so the same for every run. Figures are
-means over CamVid's val frames. A restored frame is what `seg restore` makes: the network's answer (denoise, watermark),
-the answer in the erased pixels alone (inpaint), the answer's colour (colourise). The colour error is the mean distance
+means over CamVid's val frames. A restored frame is what `seg restore` makes (`infer.restorer.take`): the network's answer
+(denoise), the answer where the frame is far from it (watermark), in the erased pixels alone (inpaint), its colour
+(colourise). The colour error is the mean distance
 in the plane of a* and b* of CIELAB; a grey picture's is the mean chroma of the frame.
 
 The second table is of frames as they are (`bench/restoration_kinds.py`).
@@ -26,6 +27,7 @@ import numpy.typing as npt
 import torch
 
 from bench.restoration_kinds import Kind, Mask, Network, Picture, kinds, pictures, psnr
+from infer.restorer import Task, take
 from seg import draw
 from seg.config import CorruptionConfig
 from seg.data.base import LabelledData
@@ -39,7 +41,7 @@ from seg.paths import expand
 from train.corrupt import corrupt
 from train.segmentation import shrink
 
-TASKS = {
+TASKS: dict[Task, CorruptionConfig] = {
     "denoise": CorruptionConfig(noise=0.1),
     "inpaint": CorruptionConfig(blocks=0.15, block_size=24),
     "watermark": CorruptionConfig(watermark=1.0),
@@ -90,22 +92,16 @@ def colour_error(a_HWC: Picture, b_HWC: Picture) -> float:
     return float(np.linalg.norm(lab(a_HWC)[..., 1:] - lab(b_HWC)[..., 1:], axis=2).mean())
 
 
-def damaged(rgb_HWC: Picture, task: str, number: int) -> tuple[Picture, Mask]:
+def damaged(rgb_HWC: Picture, task: Task, number: int) -> tuple[Picture, Mask]:
     """The frame as TASKS corrupts it, and which pixels were replaced, bool (H, W)."""
     rgb_13HW = torch.from_numpy(np.array(rgb_HWC)).permute(2, 0, 1)[None]
     out_13HW, changed_11HW = corrupt(rgb_13HW, TASKS[task], torch.Generator().manual_seed(number))
     return np.ascontiguousarray(out_13HW[0].permute(1, 2, 0).numpy()), changed_11HW[0, 0].numpy()
 
 
-def restored(network: Network, corrupted_HWC: Picture, changed_HW: Mask, task: str) -> Picture:
+def restored(network: Network, corrupted_HWC: Picture, changed_HW: Mask, task: Task) -> Picture:
     """The corrupted frame with what the task takes of the network's answer."""
-    answer_HWC = network(corrupted_HWC)
-    if task == "inpaint":
-        return np.where(changed_HW[..., None], answer_HWC, corrupted_HWC)
-    if task == "colourise":
-        lab_HWC = np.dstack([lab(corrupted_HWC)[..., :1], lab(answer_HWC)[..., 1:]])
-        return np.rint(255 * cv2.cvtColor(lab_HWC, cv2.COLOR_LAB2RGB)).clip(0, 255).astype(np.uint8)
-    return answer_HWC
+    return take(corrupted_HWC, network(corrupted_HWC), task, changed_HW if task == "inpaint" else None)
 
 
 def restoration(network: Network, frames: LabelledData, indices: list[int], size: tuple[int, int]) -> list[Row]:

@@ -41,6 +41,10 @@ LEARNED_FROM: dict[str, tuple[str, ...]] = {
 ERASED = 128
 """What missing pixels are set to before the network sees them, as in its training."""
 
+FAR_WINDOW, FAR = 9, (40, 60)
+"""How far a frame and its answer must be from each other, in grey levels of their most different colour and averaged over a
+window of so many pixels, for a watermark to be there: from nothing to certain."""
+
 LUMA_3 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """The share of red, green and blue in a pixel's luma (Rec. 601), as the corruption `grey` has it."""
 
@@ -113,7 +117,8 @@ class Restorer:
     def __call__(self, frame: Picture | Frame, task: Task, mask_HW: Mask | None = None) -> Picture:
         """Restore one frame: uint8 RGB of shape (H, W, 3), the frame's own size.
 
-        `denoise` and `watermark` give what the network answers. `inpaint` sets the missing pixels to 128 before the
+        `denoise` gives what the network answers. `watermark` takes that where the frame is far from it, and the frame
+        elsewhere: a code that has never learned to hold text and logos rebuilds what is around them. `inpaint` sets the missing pixels to 128 before the
         network sees the frame and replaces them alone: all others stay bit-identical. `colourise` shows the network the
         frame's luma alone and takes nothing but chroma from it (YCrCb of Rec. 601): the luma stays the frame's, within
         rounding. Chroma that no RGB colour of this luma has is reduced until one does, at the same hue.
@@ -156,7 +161,7 @@ class Restorer:
         answer_HWC = self._session.run(tensor_1HWC)["restored"][0]
         answered = time.perf_counter()
         answer_HWC = fit_frame(answer_HWC, (rgb_HWC.shape[0], rgb_HWC.shape[1]))
-        restored_HWC = _taken(rgb_HWC, answer_HWC, task, missing_HW)
+        restored_HWC = take(rgb_HWC, answer_HWC, task, missing_HW)
         end = time.perf_counter()
         timings = {"preprocess": ready - start, "network": answered - ready, "postprocess": end - answered}
         return Restoration(restored_HWC, timings)
@@ -202,13 +207,29 @@ def _shown(rgb_HWC: Picture, task: Task, missing_HW: npt.NDArray[np.bool_] | Non
     return np.where(missing_HW[..., None], np.uint8(ERASED), rgb_HWC)
 
 
-def _taken(rgb_HWC: Picture, answer_HWC: Picture, task: Task, missing_HW: npt.NDArray[np.bool_] | None) -> Picture:
-    """What is taken from the network's answer, at the frame's size."""
+def take(rgb_HWC: Picture, answer_HWC: Picture, task: Task, missing_HW: npt.NDArray[np.bool_] | None = None) -> Picture:
+    """The restored frame: what a task takes from the network's answer, at the frame's size.
+
+    Args:
+        rgb_HWC: the frame, uint8 RGB.
+        answer_HWC: what the network makes of it, uint8 RGB.
+        task: as in calling a `Restorer`.
+        missing_HW: for `inpaint`: which pixels are missing.
+    """
     if task == "colourise":
         return _with_chroma(rgb_HWC, answer_HWC)
+    if task == "watermark":
+        return _where_far(rgb_HWC, answer_HWC)
     if missing_HW is None:
         return answer_HWC
     return np.where(missing_HW[..., None], answer_HWC, rgb_HWC)
+
+
+def _where_far(rgb_HWC: Picture, answer_HWC: Picture) -> Picture:
+    """The frame, and the answer where the two differ by more than fine detail does."""
+    far_HW = cv2.blur(cv2.absdiff(rgb_HWC, answer_HWC).max(axis=2).astype(np.float32), (FAR_WINDOW, FAR_WINDOW))
+    share_HW1 = ((far_HW - FAR[0]) / (FAR[1] - FAR[0])).clip(0, 1)[..., None]
+    return np.asarray(np.rint(rgb_HWC + share_HW1 * (answer_HWC.astype(np.float32) - rgb_HWC)), dtype=np.uint8)
 
 
 def _with_chroma(rgb_HWC: Picture, answer_HWC: Picture) -> Picture:

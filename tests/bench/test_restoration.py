@@ -44,7 +44,7 @@ def test_a_perfect_network_meets_every_task(camvid):
     judged = {row.task: row for row in rows if row.met is not None}
     assert list(judged) == list(TASKS)
     assert all(row.met for row in judged.values())
-    assert judged["denoise"].restored == judged["watermark"].restored == 100  # the most there is
+    assert judged["denoise"].restored == 100  # the most there is
     assert judged["denoise"].corrupted == pytest.approx(20, abs=1)
     assert judged["colourise"].restored < 2 < 20 < judged["colourise"].corrupted
 
