@@ -29,6 +29,7 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     Raises:
         SegError: where there is no such thing, no frame can be had from it, or `fps` is no frame rate.
     """
+    from seg.sources.reconnect import Reconnecting
     from seg.sources.video import StreamSource, VideoSource
 
     if fps is not None and not (math.isfinite(fps) and fps > 0):
@@ -38,7 +39,7 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if text.isdigit():
         return CameraSource(int(text))
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        return StreamSource(text)
+        return Reconnecting(lambda: StreamSource(text))
     if path.is_dir():
         return ImageSource("folder", path, [entry for entry in path.iterdir() if is_picture(entry)], fps)
     if path.exists():

@@ -1,0 +1,109 @@
+"""A live stream that comes back after it stalled or broke: the gap is waited out, measured and told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from seg.errors import SegError
+from seg.frame import Frame
+from seg.sources.base import Kind, Source
+
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Before each try to connect again; the last one again and again."""
+
+PATIENCE_S = 60.0
+"""How long a stream may stay away."""
+
+_log = logging.getLogger(__name__)
+
+
+class Reconnecting(Source):
+    """The frames of a live stream over several connections: numbered on, at the times that have really passed.
+
+    A stream that declares its length is no live one, and ends where it ends. Frames of a new connection may have another
+    size. Each gap is logged with its length, and all of them are in `problem` at the end.
+
+    Attributes:
+        gaps_s: seconds from the last frame of a connection to the first of the next.
+    """
+
+    kind: Kind = "stream"
+
+    def __init__(
+        self,
+        connect: Callable[[], Source],
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        """Connect for the first time.
+
+        Args:
+            connect: opens the stream and waits for its first frame; SegError where it cannot.
+            patience_s: how long the stream may stay away until it counts as ended.
+            clock: seconds, for tests.
+            pause: waits so many seconds, for tests; None for a wait that `close` ends.
+
+        Raises:
+            SegError: where it cannot be opened now.
+        """
+        self._connect, self._patience_s, self._clock = connect, patience_s, clock
+        self._closed = threading.Event()
+        self._pause = pause or self._closed.wait
+        self._source = connect()
+        self.name, self.size, self.fps, self.count = (
+            self._source.name, self._source.size, self._source.fps, self._source.count,
+        )  # fmt: skip
+        self.gaps_s: list[float] = []
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames of all connections; `problem` tells of gaps, and of what was damaged in the last one."""
+        index, start = 0, self._clock()
+        while True:
+            first_ns: int | None = None
+            begun_ns = round(1e9 * (self._clock() - start))
+            last = self._clock()
+            for frame in self._source:
+                first_ns = frame.time_ns if first_ns is None else first_ns
+                yield Frame(frame.rgb_HWC, index, begun_ns + frame.time_ns - first_ns, self.name)
+                index += 1
+                last = self._clock()
+            self.problem = self._source.problem
+            if self.count is not None or self._closed.is_set():
+                return
+            if not self._again(last):
+                if not self._closed.is_set():
+                    self.problem = f"{self.name}: ended after {index} frames and did not come back"
+                self._tell_gaps()
+                return
+            self.gaps_s.append(self._clock() - last)
+            _log.warning("%s: back after a gap of %.1f s", self.name, self.gaps_s[-1])
+            self._tell_gaps()
+
+    def close(self) -> None:
+        """Let go of the connection; a wait for the next one ends."""
+        self._closed.set()
+        self._source.close()
+
+    def _again(self, last: float) -> bool:
+        """Connect anew; False where the stream stayed away too long, or nobody wants it any more."""
+        self._source.close()
+        _log.warning("%s: no more frames (%s); connecting again", self.name, self.problem or "the sender closed it")
+        tries = 0
+        while self._clock() - last < self._patience_s and not self._closed.is_set():
+            self._pause(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+            tries += 1
+            try:
+                self._source = self._connect()
+            except SegError:
+                continue
+            return not self._closed.is_set()
+        return False
+
+    def _tell_gaps(self) -> None:
+        if self.gaps_s:
+            many = f"{len(self.gaps_s)} gap{'s' * (len(self.gaps_s) > 1)}, {sum(self.gaps_s):.1f} s together"
+            self.problem = f"{self.problem}, {many}" if self.problem else f"{self.name}: {many}"
