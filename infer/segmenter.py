@@ -52,6 +52,7 @@ class Segmenter:
         spec: the file's deploy contract: classes, colours, size, training data...
         provider: what really runs the network.
         choice: why that provider, in one line.
+        streams: how many frames `stream` answers at once.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Segmenter:
             raise SegError(f"{path}: restores frames and knows no classes; use it with `seg restore` (infer.Restorer)")
         self.provider: str = self._session.provider
         self.choice: str = self._session.choice
+        self.streams: int = self._session.streams
 
     def __call__(self, frame: Picture | Frame) -> Segmentation:
         """Segment one frame.
@@ -121,7 +123,7 @@ class Segmenter:
         The next frames are read and answered meanwhile, by other threads. The time that the source took for a frame is
         `timings["decode"]`.
         """
-        return answered(source, self, self._session.streams)
+        return answered(source, self, self.streams)
 
     def _preprocess(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
         """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from seg.cli import (
+    bench,
     calibrate,
     card,
     compress,
@@ -42,5 +43,6 @@ def register(app: typer.Typer) -> None:
     app.command("curate")(curate.curate)
     app.command("compress")(compress.compress)
     app.command("decompress")(compress.decompress)
+    app.command("bench")(bench.bench)
     app.command("inspect")(inspect.inspect)
     app.command("doctor")(doctor.doctor)

@@ -1,0 +1,110 @@
+"""How fast a file is on each backend and in each precision of this machine, and how far its answers are from float32's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.latency import Percentiles
+from infer.segmenter import Segmenter
+from seg.errors import SegError
+from seg.frame import Frame
+
+BACKENDS = (
+    ("cpu", "float32"),
+    ("openvino", "float32"),
+    ("openvino", "bfloat16"),
+    ("cuda", "float32"),
+    ("tensorrt", "float32"),
+    ("tensorrt", "float16"),
+)
+"""Provider and precision; the first is what the others are compared with."""
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass
+class Row:
+    """What one backend reached.
+
+    Attributes:
+        provider: its name.
+        precision: what it computed in.
+        problem: why it does not run here, None where it does; nothing else is known then.
+        latency: seconds of one frame alone, on all threads, resizing included.
+        frames_per_second: of many frames, as many at once as `streams` allows; the median of the rounds.
+        streams: how many at once.
+        changed: share of pixels whose class is another than the reference's.
+        by_class: the same, of the pixels of each class that the reference finds; classes that it does not find are left out.
+    """
+
+    provider: str
+    precision: str
+    problem: str | None = None
+    latency: Percentiles = field(default_factory=Percentiles)
+    frames_per_second: float = 0.0
+    streams: int = 1
+    changed: float = 0.0
+    by_class: dict[str, float] = field(default_factory=dict)
+
+
+def measure(
+    model: str | Path | None, pictures: Sequence[Picture], rounds: int = 5, threads: int | None = None
+) -> list[Row]:
+    """A row for each of BACKENDS; those that run take turns.
+
+    Args:
+        model: an ONNX file or a shipped network's name.
+        pictures: frames to run, uint8 RGB (H, W, 3), at least one.
+        rounds: how often each backend sees all of them, for latency and again for frames a second.
+        threads: CPU threads of the network.
+
+    Raises:
+        SegError: where the file cannot be used at all.
+    """
+    rows, loaded = [], []
+    for provider, precision in BACKENDS:
+        row = Row(provider, precision)
+        rows.append(row)
+        try:
+            alone, many = (Segmenter(model, provider, threads, streams, precision) for streams in (1, None))
+        except SegError as error:
+            if (provider, precision) == BACKENDS[0]:
+                raise
+            row.problem = str(error)
+            continue
+        row.streams = many.streams
+        loaded.append((row, alone, many))
+    reference = [loaded[0][1](picture).classes for picture in pictures]
+    names = loaded[0][1].spec.as_ontology().names
+    for row, alone, _ in loaded:
+        _compare(row, reference, [alone(picture).classes for picture in pictures], names)
+    frames = [Frame(picture, index, 0, "bench") for index, picture in enumerate(pictures)]
+    rates: dict[int, list[float]] = {id(row): [] for row in rows}
+    for _ in range(rounds):
+        for row, alone, many in loaded:
+            for picture in pictures:
+                start = time.perf_counter()
+                alone(picture)
+                row.latency.add(time.perf_counter() - start)
+            start = time.perf_counter()
+            for _ in many.stream(frames):
+                pass
+            rates[id(row)].append(len(frames) / (time.perf_counter() - start))
+    for row, _, _ in loaded:
+        row.frames_per_second = float(np.median(rates[id(row)]))
+    return rows
+
+
+def _compare(row: Row, reference: Sequence[Picture], found: Sequence[Picture], names: Sequence[str]) -> None:
+    before, after = (np.concatenate([classes.ravel() for classes in each]) for each in (reference, found))
+    differs = before != after
+    row.changed = float(differs.mean())
+    there = np.bincount(before, minlength=256)
+    wrong = np.bincount(before[differs], minlength=256)
+    row.by_class = {name: float(wrong[number] / there[number]) for number, name in enumerate(names) if there[number]}

@@ -1,0 +1,101 @@
+"""`seg bench`: how fast a file is on each backend of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from infer.speed import Row
+
+SCENE = 540, 960
+"""Height and width of the rendered frames that stand in for a source."""
+
+
+def bench(
+    model: Annotated[
+        str | None, typer.Argument(help="An ONNX file or a shipped network's name (default: drive).")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Whose first frames to run (default: rendered scenes).")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; backends take turns.")] = 5,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    output: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Latency, frames a second and agreement with float32, on every backend that runs here: `seg bench my.onnx`."""
+    from infer.speed import measure
+    from seg.files import claim, write_text
+
+    if output is not None:
+        claim(output, overwrite=overwrite)
+    rows = measure(model, _frames(source, frames), rounds, threads)
+    _print(rows)
+    if output is not None:
+        write_text(output, json.dumps([_figures(row) for row in rows], indent=1) + "\n")
+
+
+def _frames(source: str | None, count: int) -> list[npt.NDArray[np.uint8]]:
+    from itertools import islice
+
+    if source is None:
+        from seg.data.synthetic import SyntheticScenes
+
+        scenes = SyntheticScenes(SCENE, seed=0)
+        return [scenes.frame(index)[0] for index in range(count)]
+    from seg.sources.open import open_source
+
+    with open_source(source) as opened:
+        return [frame.rgb_HWC for frame in islice(opened, count)]
+
+
+def _print(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from infer.latency import SHOWN
+
+    table = Table(box=None, pad_edge=False)  # as wide as a pipe's 80 columns
+    table.add_column("backend", no_wrap=True)
+    for name in (*(f"p{percent} ms" for percent in SHOWN), "frames/s", "changed %", "most in %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        if row.problem is not None:
+            continue
+        name, share = max(row.by_class.items(), key=lambda item: item[1])
+        table.add_row(
+            f"{row.provider} {row.precision}",
+            *(f"{1000 * row.latency.at(percent):.1f}" for percent in SHOWN),
+            f"{row.frames_per_second:.1f}",
+            f"{100 * row.changed:.3f}",
+            f"{name} {100 * share:.2f}" if share else "none",
+        )
+    Console(highlight=False, soft_wrap=True).print(table)
+    typer.echo(
+        f"ms of one frame alone; frames/s of many, {rows[0].streams} at once; changed: pixels of another class than the first row's"
+    )
+    for row in rows:
+        if row.problem is not None:
+            typer.echo(f"{row.provider} {row.precision}: not measured: {row.problem}")
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    from infer.latency import SHOWN
+
+    about = {"provider": row.provider, "precision": row.precision}
+    if row.problem is not None:
+        return {**about, "problem": row.problem}
+    return {
+        **about,
+        "latency_ms": {f"p{percent}": 1000 * row.latency.at(percent) for percent in SHOWN},
+        "frames_per_second": row.frames_per_second,
+        "streams": row.streams,
+        "changed": row.changed,
+        "changed_by_class": row.by_class,
+    }

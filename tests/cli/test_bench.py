@@ -1,0 +1,79 @@
+"""`seg bench`: a row for each backend, or why there is none."""
+
+import json
+
+import numpy as np
+import pytest
+from media import picture, write_video
+from onnx_models import save_bands
+
+from infer import Segmenter
+from infer.speed import BACKENDS, measure
+from seg.errors import SegError
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_bands(tmp_path / "bands.onnx")
+
+
+def test_backends_that_run_are_timed_and_the_others_say_why(model):
+    pytest.importorskip("openvino")
+    pictures = [picture(index) for index in range(3)]
+    rows = measure(model, pictures, rounds=2, threads=2)
+    assert [(row.provider, row.precision) for row in rows] == list(BACKENDS)
+    first, second = rows[:2]
+    for row in (first, second):
+        assert row.problem is None
+        assert row.latency.count == 2 * 3
+        assert row.frames_per_second > 0
+        assert (row.changed, set(row.by_class.values())) == (0, {0})
+        assert row.streams == 2
+    found = np.unique(np.concatenate([Segmenter(model)(rgb).classes.ravel() for rgb in pictures]))
+    assert len(first.by_class) == len(found)
+    cuda = rows[3]
+    assert cuda.provider == "cuda"
+    if cuda.problem is None:
+        pytest.skip("there is a GPU here")
+    assert "cuda" in cuda.problem
+
+
+def test_pixels_that_changed_are_counted_by_the_class_that_they_had(model, monkeypatch):
+    real = Segmenter.__call__
+
+    def other(self, frame):
+        answer = real(self, frame)
+        if self.provider == "openvino":
+            answer.classes[:12] = answer.classes.max()
+        return answer
+
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(Segmenter, "__call__", other)
+    rgb = np.full((48, 64, 3), 250, np.uint8)
+    rgb[:24] = 0
+    row = measure(model, [rgb], rounds=1)[1]
+    assert row.changed == pytest.approx(0.25)
+    assert sorted(row.by_class.values()) == [0, pytest.approx(0.5)]
+
+
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path):
+    (tmp_path / "no.onnx").write_bytes(b"text")
+    with pytest.raises(SegError, match="not an ONNX file"):
+        measure(tmp_path / "no.onnx", [picture(0)])
+
+
+def test_the_command(seg, model, tmp_path):
+    video = write_video(tmp_path / "v.mp4", count=3)
+    options = ["--source", video, "--frames", 2, "--rounds", 1, "--json", tmp_path / "b.json"]
+    code, out, err = seg("bench", model, *options)
+    assert (code, err) == (0, "")
+    assert "cpu float32" in out
+    assert "frames/s" in out
+    rows = json.loads((tmp_path / "b.json").read_text())
+    assert len(rows) == len(BACKENDS)
+    assert rows[0]["latency_ms"]["p50"] <= rows[0]["latency_ms"]["p99"]
+    assert rows[0]["changed"] == 0
+    assert sum("problem" in row for row in rows) == out.count("not measured:")
+    code, _, err = seg("bench", model, *options)
+    assert code == 2
+    assert "exists already" in err
