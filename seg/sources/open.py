@@ -13,7 +13,7 @@ from pathlib import Path
 
 from seg.errors import SegError
 from seg.frame import Frame
-from seg.sources.base import DEFAULT_FPS, Kind, Source
+from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SECOND_NS = 1_000_000_000
@@ -29,6 +29,7 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     Raises:
         SegError: where there is no such thing, no frame can be had from it, or `fps` is no frame rate.
     """
+    from seg.sources.guard import Guarded
     from seg.sources.reconnect import Reconnecting
     from seg.sources.video import StreamSource, VideoSource
 
@@ -39,11 +40,13 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if text.isdigit():
         return CameraSource(int(text))
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        return Reconnecting(lambda: StreamSource(text))
+        return Reconnecting(lambda: Guarded(lambda: StreamSource(text), without_secrets(text)))
     if path.is_dir():
         return ImageSource("folder", path, [entry for entry in path.iterdir() if is_picture(entry)], fps)
     if path.exists():
-        return ImageSource("image", path, [path], fps) if path.suffix.lower() in IMAGE_SUFFIXES else VideoSource(path)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return ImageSource("image", path, [path], fps)
+        return VideoSource(path) if path.is_file() else Guarded(lambda: VideoSource(path), text)  # a pipe may stall
     if glob.has_magic(text):
         names = glob.glob(text, recursive=True)  # noqa: PTH207  (takes absolute patterns)
         files = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]

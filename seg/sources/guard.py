@@ -1,0 +1,93 @@
+"""A source that may fall silent for ever, such as a pipe: who waits for it is told instead of hanging with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, Full, Queue
+
+from seg.errors import SegError
+from seg.frame import Frame
+from seg.sources.base import Source
+
+SILENCE_S = 15.0
+"""How long a source may give nothing: longer than the decoder's own timeouts, which know the reason better."""
+
+
+class Guarded(Source):
+    """The frames of another source, read by a thread of its own, which may hang: its reader does not.
+
+    A read that hangs inside FFmpeg cannot be ended from outside, only left behind: the thread is a daemon.
+    """
+
+    def __init__(self, connect: Callable[[], Source], name: str, silence_s: float = SILENCE_S) -> None:
+        """Open the source.
+
+        Args:
+            connect: opens it.
+            name: for messages, until it is open.
+            silence_s: how long it may give nothing.
+
+        Raises:
+            SegError: as `connect` does, and where it gives nothing at all.
+        """
+        self.name, self._connect, self._silence_s = name, connect, silence_s
+        self._given: Queue[Source | Frame | BaseException | None] = Queue(1)
+        self._closed = threading.Event()
+        threading.Thread(target=self._read, name="seg-guard", daemon=True).start()
+        try:
+            opened = self._given.get(timeout=silence_s)
+        except Empty:
+            self._closed.set()
+            raise SegError(f"{name}: gave nothing for {silence_s:g} s; is anybody sending?") from None
+        if isinstance(opened, BaseException):
+            raise opened
+        assert isinstance(opened, Source)
+        self._source = opened
+        self.kind, self.name, self.path, self.size = opened.kind, opened.name, opened.path, opened.size
+        self.fps, self.count = opened.fps, opened.count
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, until the source ends or falls silent."""
+        done = 0
+        while True:
+            try:
+                frame = self._given.get(timeout=self._silence_s)
+            except Empty:
+                self.problem = f"{self.name}: fell silent after {done} frames, for {self._silence_s:g} s"
+                self._closed.set()
+                return
+            if isinstance(frame, BaseException):
+                raise frame
+            if frame is None:
+                self.problem = self._source.problem
+                return
+            assert isinstance(frame, Frame)
+            yield frame
+            done += 1
+
+    def close(self) -> None:
+        """The thread lets go of the source as soon as that lets go of the thread."""
+        self._closed.set()
+        with suppress(Empty):
+            self._given.get_nowait()
+
+    def _read(self) -> None:
+        try:
+            with self._connect() as source:
+                self._give(source)
+                for frame in source:
+                    if not self._give(frame):
+                        return
+            self._give(None)
+        except BaseException as error:
+            self._give(error)
+
+    def _give(self, what: Source | Frame | BaseException | None) -> bool:
+        """Hand it over; False where nobody wants any more."""
+        while not self._closed.is_set():
+            with suppress(Full):
+                self._given.put(what, timeout=0.1)
+                return True
+        return False
