@@ -25,7 +25,8 @@ _SECOND_NS = 1_000_000_000
 _OPEN_AND_READ_TIMEOUT_S = (10.0, 10.0)
 _ONE_CORE = 1920 * 1080
 _SLACK_S = 0.15
-"""How much shorter than declared a video may be, where only its length is declared and not its frames."""
+"""How much shorter than declared a video may be, where only its length is declared and not its frames; never more than
+one and a half frames."""
 
 
 class _Decoded(Source):
@@ -39,10 +40,14 @@ class _Decoded(Source):
             self._container: InputContainer = av.open(address, options=options, timeout=timeout)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SegError(self._why_not(error)) from None
-        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
+        streams = [
+            stream
+            for stream in self._container.streams.video
+            if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+        ]
         if not streams:
             self._container.close()
-            raise SegError(f"{self.name}: has no video in it; expected a video file or stream")
+            raise SegError(f"{self.name}: has no video in it that can be decoded; expected a video file or stream")
         self._stream: VideoStream = streams[0]
         # decoding several frames at once costs more work in all, which only frames that one core is too slow for are worth
         self._stream.thread_type = "AUTO" if self._stream.width * self._stream.height > _ONE_CORE else "SLICE"
@@ -103,7 +108,7 @@ class _Decoded(Source):
             parts.append(f"ended early: {done} of {least}{entries} frames decoded")
         elif self._broken:
             parts.append(f"ended early: {done} frames decoded ({self._broken})")
-        elif not self._entries and self._end_s and missing_s > _SLACK_S:
+        elif not self._entries and self._end_s and missing_s > min(_SLACK_S, 1.5 / self.fps):
             parts.append(f"ended early: {done} frames decoded, the last {missing_s:.1f} s are missing")
         elif entries and done < wanted and not self._damaged:
             parts.append(f"{done} of {wanted} frames decoded, the others cannot be")
