@@ -23,6 +23,7 @@ from seg.errors import SegError
 from seg.metrics import Report
 from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder, build_network
+from seg.model.scale import rescale
 from seg.strict import Strict, parse
 
 WEIGHTS = "weights.safetensors"
@@ -202,7 +203,8 @@ def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: s
 def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path) -> None:
     """Take over the weights of another run (`init` of a config).
 
-    Of a pretraining run the encoder and its code are taken, and the reconstruction decoder where this network has one.
+    Of a pretraining run the encoder and its code are taken, and the reconstruction decoder where this network has one; what
+    it has learned is kept, and the scale of its weights is that of fresh ones (`seg.model.scale`).
     Auxiliary classifiers are of training alone: those that only one of the two networks has stay fresh, or behind.
 
     Raises:
@@ -210,7 +212,8 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     """
     folder = find_checkpoint(path)
     meta = load_meta(folder)
-    tensors, own = load_tensors(folder / WEIGHTS), network.state_dict()
+    tensors = load_tensors(folder / WEIGHTS)
+    own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if isinstance(meta, PretrainMeta):
         fresh: tuple[str, ...] = ("decoder.", "head.", "auxiliary.")
         left: tuple[str, ...] = () if network.reconstruction is not None else ("reconstruction.",)
@@ -225,3 +228,5 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     kept = {name: value for name, value in own.items() if name.startswith(fresh)}
     taken = {name: value for name, value in tensors.items() if not name.startswith(left)}
     load_weights(network, kept | taken, str(folder))
+    if isinstance(meta, PretrainMeta):  # or its long training would leave the encoder all but frozen in this one
+        rescale(network, own)
