@@ -14,6 +14,7 @@ import numpy.typing as npt
 from infer.segmenter import Segmentation
 from infer.sink import Sink, check_suffix
 from infer.sinks import Paint
+from infer.sound import Sound
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
 
@@ -29,11 +30,16 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 class _Video(Sink):
-    """A file with one video stream, each frame at its own time. The first frame fixes the size; others are fitted."""
+    """A file with one video stream, each frame at its own time. The first frame fixes the size; others are fitted.
 
-    def __init__(self, path: Path, fps: Fraction, *, overwrite: bool = False) -> None:
+    With `sound`, a video file whose times the frames have, its audio is copied beside them.
+    """
+
+    def __init__(self, path: Path, fps: Fraction, *, sound: Path | None = None, overwrite: bool = False) -> None:
         super().__init__(path, overwrite=overwrite)
         self._fps = fps
+        self._sound_of = sound
+        self._sound: Sound | None = None
         self._last_pts: int | None = None
         self._container: OutputContainer | None = None
 
@@ -46,6 +52,8 @@ class _Video(Sink):
             self._container = av.open(str(self._temporary), "w", options=options)
             self._stream = self._open_stream(self._container, *self._size)
             self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
+            if self._sound_of is not None:
+                self._sound = Sound(self._sound_of, self._container, self.path.suffix.lower())
         picture = self._encode(frame, answer)
         pts = (frame.time_ns * 9 + 50_000) // 100_000
         if self._last_pts is not None:  # encoders refuse a clock that stands or runs backwards
@@ -54,6 +62,8 @@ class _Video(Sink):
         picture.time_base = TIME_BASE
         picture.duration = round(1 / (self._fps * TIME_BASE))
         self._container.mux(self._stream.encode(picture))
+        if self._sound is not None:
+            self._sound.until(float(pts * TIME_BASE + 1 / self._fps))
 
     def _close(self) -> None:
         if self._container is None:
@@ -62,6 +72,8 @@ class _Video(Sink):
         try:
             container.mux(self._stream.encode(None))
         finally:
+            if self._sound is not None:
+                self._sound.close()
             container.close()
 
     @abstractmethod
@@ -77,15 +89,22 @@ class OverlayVideo(_Video):
     """The painted (or restored) frames as H.264, yuv420p, index in front (faststart): it plays in a browser while it loads.
 
     Size and times are the source's; H.264 takes even sizes only, so an odd edge is doubled. BT.709, limited range. The
-    preset `superfast` takes half of what `veryfast` takes, for files that are larger by half at a higher PSNR.
+    preset `superfast` takes half of what `veryfast` takes, for files that are larger by half at a higher PSNR. The sound of a
+    video file is kept where the format takes it.
     """
 
     kind = "overlay"
 
-    def __init__(self, path: Path, painter: Paint, fps: Fraction, *, overwrite: bool = False) -> None:
-        """`fps` is the nominal rate (`Source.fps`). SegError where the suffix is not .mp4, .mov or .mkv."""
+    def __init__(
+        self, path: Path, painter: Paint, fps: Fraction, *, sound: Path | None = None, overwrite: bool = False
+    ) -> None:
+        """`fps` is the nominal rate (`Source.fps`), `sound` the video file that the frames are of, if they are of one.
+
+        Raises:
+            SegError: where the suffix is not .mp4, .mov or .mkv, or the path may not be written.
+        """
         check_suffix(path, VIDEO_SUFFIXES)
-        super().__init__(path, fps, overwrite=overwrite)
+        super().__init__(path, fps, sound=sound, overwrite=overwrite)
         self._painter = painter
 
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+RATE = 48_000
 TIME_BASE = Fraction(1, 90_000)
 
 
@@ -65,3 +66,35 @@ def atoms(path: Path) -> list[str]:
         names.append(data[at + 4 : at + 8].decode("latin1"))
         at += size or len(data)
     return names
+
+
+def with_sound(path, count=30, codec="aac", begin=0):
+    """`count` pictures at 25 frames/s and as much of a tone; `begin` shifts both, in pictures."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream(codec, rate=RATE)
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index + begin, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        samples = RATE * count // 25
+        kind = "s16" if codec.startswith("pcm") else "fltp"
+        tone = np.sin(np.arange(samples) * 2 * np.pi * 440 / RATE)
+        tone = (20_000 * tone).astype(np.int16) if kind == "s16" else tone.astype(np.float32)
+        for start in range(0, samples, 1024):
+            sound = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format=kind, layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = RATE, start + begin * RATE // 25, Fraction(1, RATE)
+            out.mux(audio.encode(sound))
+        out.mux(video.encode(None))
+        out.mux(audio.encode(None))
+    return path
+
+
+def sound_of(path):
+    """Times in ms and bytes of the audio packets."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return [], []
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [round(1000 * float(packet.pts * packet.time_base)) for packet in packets], list(map(bytes, packets))

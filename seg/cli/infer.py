@@ -152,7 +152,7 @@ def make_sinks(
         if source.kind == "image" and path.suffix.lower() in PICTURE_SUFFIXES:
             sinks.append(OverlayImage(path, painter, overwrite=overwrite))
         else:
-            sinks.append(OverlayVideo(path, painter, source.fps, overwrite=overwrite))
+            sinks.append(OverlayVideo(path, painter, source.fps, sound=sound_of(source), overwrite=overwrite))
     if path := named["masks"]:
         sinks.append(MaskFolder(path, spec, by_source=images, overwrite=overwrite))
     if path := named["mask_video"]:
@@ -160,6 +160,11 @@ def make_sinks(
     if path := named["stats"]:
         sinks.append(Stats(path, spec, overwrite=overwrite))
     return sinks
+
+
+def sound_of(source: Source) -> Path | None:
+    """The file whose sound goes with the source's frames: a video file's own, read a second time."""
+    return source.path if source.kind == "video" and source.path is not None and source.path.is_file() else None
 
 
 def default_overlay(source: Source) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seg.cli.infer import default_overlay, protect_inputs
+from seg.cli.infer import default_overlay, protect_inputs, sound_of
 from seg.cli.running import run_and_tell, warnings_as_lines
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def make_sink(path: Path, source: Source, overwrite: bool) -> Sink:
 
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return OverlayVideo(path, restored_picture, source.fps, overwrite=overwrite)
+        return OverlayVideo(path, restored_picture, source.fps, sound=sound_of(source), overwrite=overwrite)
     if source.kind == "image":
         return OverlayImage(path, restored_picture, overwrite=overwrite)
     if suffix and (source.kind != "folder" or suffix in PICTURE_SUFFIXES):

@@ -6,7 +6,7 @@ import json
 import av
 import numpy as np
 import pytest
-from media import picture, read_video, write_video
+from media import picture, read_video, sound_of, with_sound, write_video
 from onnx_models import expected_classes, save_bands
 from PIL import Image
 
@@ -299,3 +299,9 @@ def test_steady_masks_are_for_frames_that_follow_each_other(seg, model, tmp_path
     code, _, err = seg("infer", model, tmp_path / "f.png", "--smooth")
     assert code == 2
     assert "is one picture; it is for frames that follow each other" in err
+
+
+def test_the_sound_of_a_video_is_kept(seg, model, tmp_path):
+    with_sound(tmp_path / "drive.mp4", count=5)
+    assert seg("infer", model, tmp_path / "drive.mp4")[0] == 0
+    assert len(sound_of(tmp_path / "drive.overlay.mp4")[1]) > 5

@@ -1,0 +1,66 @@
+"""The sound of a video goes into the painted one as it is."""
+
+import av
+import numpy as np
+import pytest
+from media import sound_of, with_sound
+from onnx_models import save_bands
+
+from infer import Segmenter, open_source, run
+from infer.encode import OverlayVideo
+from infer.sinks import Painter
+from seg.errors import SegError
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    return Segmenter(save_bands(tmp_path / "m.onnx"), threads=1)
+
+
+def paint(segmenter, video, out, frames=None):
+    with open_source(video) as source:
+        sink = OverlayVideo(out, Painter(segmenter.spec), source.fps, sound=video)
+        if frames is None:
+            return run(segmenter, source, [sink])
+        with sink:
+            for (frame, answer), _ in zip(segmenter.stream(source), range(frames), strict=False):
+                sink.write(frame, answer)
+    return None
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("begin", [0, 50])
+def test_every_packet_at_its_time(segmenter, tmp_path, suffix, begin):
+    video = with_sound(tmp_path / f"v{suffix}", begin=begin)
+    paint(segmenter, video, tmp_path / f"o{suffix}")
+    times, packets = sound_of(video)
+    found_times, found = sound_of(tmp_path / f"o{suffix}")
+    assert found == packets[: len(found)]
+    assert len(packets) - len(found) <= 1  # what begins after the last picture has ended
+    assert len(found) > 50
+    np.testing.assert_allclose(found_times, times[: len(found)], atol=2)
+    with av.open(str(tmp_path / f"o{suffix}")) as made:
+        assert sum(1 for _ in made.decode(video=0)) == 30
+
+
+def test_of_a_part_of_the_video_a_part_of_the_sound(segmenter, tmp_path):
+    video = with_sound(tmp_path / "v.mp4")
+    paint(segmenter, video, tmp_path / "o.mp4", frames=10)
+    assert 350 < sound_of(tmp_path / "o.mp4")[0][-1] < 450
+
+
+def test_sound_that_the_format_does_not_take_is_left_out(segmenter, tmp_path):
+    video = with_sound(tmp_path / "v.mkv", codec="pcm_s16le")
+    paint(segmenter, video, tmp_path / "o.mp4")
+    paint(segmenter, video, tmp_path / "o.mkv")
+    assert sound_of(tmp_path / "o.mp4") == ([], [])
+    assert len(sound_of(tmp_path / "o.mkv")[1]) > 20
+
+
+def test_a_file_that_is_gone_is_told_and_leaves_nothing(segmenter, tmp_path):
+    video = with_sound(tmp_path / "v.mp4")
+    with open_source(video) as source:
+        sink = OverlayVideo(tmp_path / "o.mp4", Painter(segmenter.spec), source.fps, sound=tmp_path / "gone.mp4")
+        with pytest.raises(SegError, match=r"gone\.mp4: its sound cannot be read"):
+            run(segmenter, source, [sink])
+    assert not (tmp_path / "o.mp4").exists()
