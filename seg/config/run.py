@@ -17,7 +17,8 @@ class EncoderConfig(Strict):
     """The encoder and its code: names are those of segmentation-models-pytorch (`tu-` for timm's), or `dilated`, ours.
 
     `code_channels` is the code's width at each of its places; `code_activation` bounds it (`relu` from below, `sigmoid`
-    to 0..1). The reconstruction decoder, where there is one, begins `reconstruction_width` channels wide.
+    to 0..1). The reconstruction decoder, where there is one, begins `reconstruction_width` channels wide, and doubles the
+    size by interpolation or, with `reconstruction_subpixel`, by sub-pixel convolution, which keeps finer detail.
     """
 
     encoder: str = "tu-mobilenetv4_conv_small"
@@ -26,6 +27,7 @@ class EncoderConfig(Strict):
     code_channels: Positive = 128
     code_activation: Activation = "linear"
     reconstruction_width: Positive = 128
+    reconstruction_subpixel: bool = False
 
 
 class ModelConfig(EncoderConfig):

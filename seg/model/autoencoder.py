@@ -70,7 +70,9 @@ class Autoencoder(nn.Module):
         self.depth = depth
         self.stride = 2**depth
         self.reconstruction = (
-            ReconstructionDecoder(config.code_channels, code_stride, config.reconstruction_width)
+            ReconstructionDecoder(
+                config.code_channels, code_stride, config.reconstruction_width, subpixel=config.reconstruction_subpixel
+            )
             if reconstruct
             else None
         )
