@@ -2,7 +2,7 @@
 
     seg calibrate runs/few/10-scratch-0          # a network that knows a tenth of the labels; or any other
     seg export runs/few/10-scratch-0 -o first.onnx
-    seg embed $SEG_DATA/camvid/train --model first.onnx -o camvid.parquet
+    seg embed first.onnx $SEG_DATA/camvid/train -o camvid.parquet
     python -m bench.curated camvid.parquet --commands --runs runs/curated > curated.sh
     sh curated.sh
     python -m bench.curated camvid.parquet --runs runs/curated --plot curated.png

@@ -224,5 +224,6 @@ def plot(study: Study, points: Sequence[Point]) -> npt.NDArray[np.uint8]:
         for arm in study.arms
     }
     frames = sorted({point.frames for point in points})
-    title = f"CamVid val, {len(SEEDS)} seeds, {EPOCHS} epochs"
+    seeds = min(len(point.mean_iou) for point in points)
+    title = f"CamVid val, {seeds} seeds, {EPOCHS} epochs"
     return charts.draw([charts.Panel(title, "labelled train frames", "mean IoU, %", lines, "log", frames)])

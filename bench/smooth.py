@@ -31,6 +31,8 @@ def measure(segmenter: Segmenter, root: Path) -> dict[str, tuple[float, float, f
     """Flicker, mean IoU and ms a frame, of the frames one by one and smoothed."""
     data = open_data([PublishedData(kind="camvid", root=str(root), split="val")], segmenter.spec.as_ontology())
     size = segmenter.spec.size
+    if segmenter.spec.profile != "frame" or size.kind != "fixed":
+        raise SegError(f"{segmenter.spec.name}: expected a file of profile frame and of a fixed size")
     steady = TemporalFilter((size.height, size.width))
     kinds = ("frame by frame", "smoothed")
     flicker = {kind: Flicker() for kind in kinds}

@@ -36,7 +36,7 @@ from infer.sinks import Painter
 from seg.data.images import write_png
 from seg.errors import SegError
 from seg.files import claim, write_text
-from seg.runtime import cores, distribution_version
+from seg.runtime import cores
 from seg.shipped import resolve_model
 from seg.sources.open import open_source
 
@@ -76,7 +76,12 @@ def contenders(model: Path, peer: Path | None) -> dict[str, list[str]]:
     if peer is not None:
         found[SUPERVISION] = [str(peer), str(PEERS), "supervision", str(model)]
     for name, options in OURS.items():
-        if "openvino" not in options or distribution_version("openvino"):
+        words = dict(zip(options[::2], options[1::2], strict=True))
+        try:
+            Segmenter(model, words.get("--provider", "cpu"), precision=words.get("--precision", "float32"))
+        except SegError as error:
+            print(f"{name}: left out ({error})")
+        else:
             found[name] = [sys.executable, "-m", "seg.cli", "infer", *options, str(model)]
     return found
 

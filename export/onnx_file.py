@@ -80,6 +80,11 @@ def export_run(
     network, meta, profile = _load(run, options.profile)
     size = options.size or meta.size
     monitor = load_monitor(find_checkpoint(run)) if profile == "frame" else None
+    if monitor is None and not options.novelty:
+        raise SegError(
+            f"{run}: has no novelty to leave out, nor code and hash to keep: run `seg calibrate` on it, and export in profile "
+            "frame"
+        )
     graph = GRAPHS[profile](network, *([monitor, options.novelty] if monitor is not None else [])).eval()
     spec = _spec(run, meta, profile, options, size, monitor)
     program = _program(graph, spec, size)

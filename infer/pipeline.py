@@ -62,18 +62,18 @@ def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progr
     with ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
-        with _between_frames() as interrupt_now:
+        with _between_frames(source.interrupt) as interrupt_now:
             try:
-                answers = stack.enter_context(closing(model.stream(source)))
-                for frame, answer in answers:
-                    for sink in sinks:
-                        before = time.perf_counter()
-                        sink.write(frame, answer)
-                        answer.timings[sink.kind] = time.perf_counter() - before
-                    frames += 1
-                    if progress is not None:
-                        progress(frames)
-                    interrupt_now()
+                with closing(model.stream(source)) as answers:
+                    for frame, answer in answers:
+                        for sink in sinks:
+                            before = time.perf_counter()
+                            sink.write(frame, answer)
+                            answer.timings[sink.kind] = time.perf_counter() - before
+                        frames += 1
+                        if progress is not None:
+                            progress(frames)
+                        interrupt_now()
             except KeyboardInterrupt:
                 _finish(sinks)
                 raise
@@ -89,8 +89,11 @@ def _finish(sinks: Sequence[Sink]) -> None:
 
 
 @contextmanager
-def _between_frames() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C and SIGTERM back until the function given is called, so that no sink is torn out of a frame."""
+def _between_frames(interrupt: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and SIGTERM back until the function given is called, so that no sink is torn out of a frame.
+
+    `interrupt` lets go of a source that everybody waits for.
+    """
     waiting: list[tuple[int, FrameType | None]] = []
     previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
@@ -98,6 +101,7 @@ def _between_frames() -> Iterator[Callable[[], None]]:
         if waiting:
             previous[number](number, frame)
         waiting.append((number, frame))
+        interrupt()
 
     def release() -> None:
         if waiting:

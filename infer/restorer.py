@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from infer.onnx_file import read_metadata
 from infer.segmenter import check_picture
 from infer.session import Session
 from infer.stream import Answers, answered
@@ -67,8 +68,8 @@ class Restorer:
 
     A file that was exported with `--dynamic` takes a frame as it is, whole, so there are no tiles and no borders of
     tiles. To one of a fixed size the frame is stretched, bilinear, and its answer back to the frame's size: detail finer
-    than the network's size is lost wherever the answer is used. That is every pixel for `denoise` and `watermark`, the
-    missing ones for `inpaint`, and for `colourise` the colour but not the luma.
+    than the network's size is lost wherever the answer is used. That is every pixel for `denoise`, the missing
+    ones for `inpaint`, those under the mark for `watermark`, and for `colourise` the colour but not the luma.
 
     Attributes:
         spec: the file's deploy contract; `spec.corruptions` is what it learned to undo.
@@ -92,13 +93,15 @@ class Restorer:
             model: an ONNX file that `seg export` made of a run of `seg pretrain`.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
-            streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s.
+            streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s; one where they may be of any size.
             precision: as `Segmenter`'s.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that segments too.
         """
         self._path = resolve_model(model)
+        if ModelSpec.from_metadata(read_metadata(self._path), str(self._path)).size.kind == "dynamic":
+            streams = 1  # frames of any size may be large: several at once would take as many times the memory
         self._session = Session(self._path, provider, threads, streams, precision)
         self.spec: ModelSpec = self._session.spec
         self.provider: str = self._session.provider

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from infer.onnx_file import read_metadata
 from seg.errors import SegError
-from seg.runtime import AUTO_ORDER, OWNERS, Runtime, distribution_version, load, runtime_problem
+from seg.runtime import AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, runtime_problem
 from seg.spec import ModelSpec
 
 _warned = False
@@ -66,17 +66,23 @@ class Session:
         answers = self._runtime.run(self._names, {self.spec.inputs[0].name: tensor})
         return dict(zip(self._names, answers, strict=True))
 
-    def _load_first(self, *how: Any) -> tuple[Runtime, str]:
-        reasons: list[str] = []
-        for name in AUTO_ORDER:
+    def _load_first(self, threads: int | None, streams: int | None, precision: str) -> tuple[Runtime, str]:
+        able = [name for name in AUTO_ORDER if precision in COMPUTES[name]]
+        reasons: dict[str, str] = {}
+        for name in able:
             try:
-                runtime = load(self._path, name, *how)
+                runtime = load(self._path, name, threads, streams, precision)
             except SegError as error:
-                reasons.append(f"{name}: {error}")
+                reasons[name] = str(error)
             else:
-                others = [reason.split(":")[0] for reason in reasons]
-                return runtime, f"auto chose {name}" + (f" ({', '.join(others)} not available)" if others else "")
-        raise SegError("no provider loads this model: " + "; ".join(reasons))
+                unable = [name for name in AUTO_ORDER if name not in able]
+                why = [f"{', '.join(reasons)} not available"] if reasons else []
+                why += [f"{', '.join(unable)} without {precision}"] if unable else []
+                return runtime, f"auto chose {name}" + (f" ({'; '.join(why)})" if why else "")
+        raise SegError(
+            f"no provider loads this model in {precision}: "
+            + ("; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "auto knows none that has it")
+        )
 
     def _check_graph(self) -> None:
         """The file's graph must have what its contract says; a contract pasted into another file is found here."""

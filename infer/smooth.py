@@ -34,6 +34,9 @@ CHANGE = 20.0
 FLOW_SCALE = 0.5
 """The flow is computed at this share of the network's size: four times as fast, and as good for the purpose."""
 
+SMALLEST = 32
+"""Height and width below which DIS finds no flow at that scale."""
+
 Map = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
@@ -121,10 +124,14 @@ class Smooth:
         """`model` answers segmentations: a `Segmenter`, or a `Live` over one; `spec` is its contract.
 
         Raises:
-            SegError: where the file takes frames of any size, so that there is no size to work at.
+            SegError: where the file takes frames of any size, so that there is no size to work at, or of a tiny one.
         """
         if spec.size.kind != "fixed":
             raise SegError(f"--smooth: {spec.name} takes frames of any size; it works on files of a fixed size")
+        if min(spec.size.height, spec.size.width) < SMALLEST:
+            raise SegError(
+                f"--smooth: {spec.name} works on frames below {SMALLEST} pixels, where there is no flow to find"
+            )
         self._model = model
         self._filter = TemporalFilter((spec.size.height, spec.size.width))
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ BACKENDS = (
     ("tensorrt", "float16"),
 )
 """Provider and precision; the first is what the others are compared with."""
+
+ENOUGH = 10
+"""Frames for each stream in a round."""
 
 Picture = npt.NDArray[np.uint8]
 
@@ -67,6 +71,40 @@ def measure(
     Raises:
         SegError: where the file cannot be used at all.
     """
+    if not pictures:
+        raise SegError("there are no frames to run: none of the source's could be read")
+    rows, loaded = _load(model, threads)
+    reference = [loaded[0].alone(picture).classes for picture in pictures]
+    names = loaded[0].alone.spec.as_ontology().names
+    for one in loaded:
+        _compare(one.row, reference, [one.alone(picture).classes for picture in pictures], names)
+    most = max(one.row.streams for one in loaded)
+    count = max(len(pictures), ENOUGH * most)  # or filling and draining would be all that is timed
+    frames = [Frame(pictures[index % len(pictures)], index, 0, "bench") for index in range(count)]
+    for one in loaded:  # the first frames also plan and allocate
+        _rate(one.many, frames[: 2 * one.row.streams])
+    rates: list[list[float]] = [[] for _ in loaded]
+    for _ in range(rounds):
+        for one, found in zip(loaded, rates, strict=True):
+            for picture in pictures:
+                start = time.perf_counter()
+                one.alone(picture)
+                one.row.latency.add(time.perf_counter() - start)
+            found.append(_rate(one.many, frames))
+    for one, found in zip(loaded, rates, strict=True):
+        one.row.frames_per_second = float(np.median(found))
+    return rows
+
+
+class _Loaded(NamedTuple):
+    """A backend that runs here: its row, and the file loaded for one frame alone and for many."""
+
+    row: Row
+    alone: Segmenter
+    many: Segmenter
+
+
+def _load(model: str | Path | None, threads: int | None) -> tuple[list[Row], list[_Loaded]]:
     rows, loaded = [], []
     for provider, precision in BACKENDS:
         row = Row(provider, precision)
@@ -77,28 +115,18 @@ def measure(
             if (provider, precision) == BACKENDS[0]:
                 raise
             row.problem = str(error)
-            continue
-        row.streams = many.streams
-        loaded.append((row, alone, many))
-    reference = [loaded[0][1](picture).classes for picture in pictures]
-    names = loaded[0][1].spec.as_ontology().names
-    for row, alone, _ in loaded:
-        _compare(row, reference, [alone(picture).classes for picture in pictures], names)
-    frames = [Frame(picture, index, 0, "bench") for index, picture in enumerate(pictures)]
-    rates: dict[int, list[float]] = {id(row): [] for row in rows}
-    for _ in range(rounds):
-        for row, alone, many in loaded:
-            for picture in pictures:
-                start = time.perf_counter()
-                alone(picture)
-                row.latency.add(time.perf_counter() - start)
-            start = time.perf_counter()
-            for _ in many.stream(frames):
-                pass
-            rates[id(row)].append(len(frames) / (time.perf_counter() - start))
-    for row, _, _ in loaded:
-        row.frames_per_second = float(np.median(rates[id(row)]))
-    return rows
+        else:
+            row.streams = many.streams
+            loaded.append(_Loaded(row, alone, many))
+    return rows, loaded
+
+
+def _rate(segmenter: Segmenter, frames: Sequence[Frame]) -> float:
+    """Frames a second."""
+    start = time.perf_counter()
+    for _ in segmenter.stream(frames):
+        pass
+    return len(frames) / (time.perf_counter() - start)
 
 
 def _compare(row: Row, reference: Sequence[Picture], found: Sequence[Picture], names: Sequence[str]) -> None:

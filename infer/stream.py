@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -47,8 +46,8 @@ class Streaming(Protocol):
 def answered(source: Iterable[Frame], answer: Callable[[Frame], A], streams: int = 1) -> Answers[A]:
     """Each frame with its answer, in order; the time that the source took for the frame is `timings["decode"]`.
 
-    What the source or the model raises is raised here, when the frames before it have been given, with a note that says
-    at which frame. When this generator is closed no thread is left behind.
+    What the source or the model raises is raised here, when the frames before it have been given; the model's with a note
+    that says at which frame. When this generator is closed no thread is left behind.
 
     Args:
         source: frames; only one thread at a time asks for the next.
@@ -58,7 +57,7 @@ def answered(source: Iterable[Frame], answer: Callable[[Frame], A], streams: int
     """
     turns = _Turns(source, answer, streams)
     try:
-        with _one_opencv_thread():
+        with _one_opencv_thread:
             yield from turns.take()
     finally:
         turns.stop()
@@ -127,14 +126,32 @@ class _Turns(Generic[A]):
             future.set_result((frame, answer))
 
 
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """OpenCV keeps to the thread that calls it: its own threads would take cores from those that answer frames."""
-    import cv2
+class _OneOpenCVThread:
+    """OpenCV keeps to the thread that calls it: its own threads would take cores from those that answer frames.
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    The setting is the process's: it comes back when the last stream that wants it has ended.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = self._before = 0
+
+    def __enter__(self) -> None:
+        import cv2
+
+        with self._lock:
+            if not self._inside:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        import cv2
+
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.setNumThreads(self._before)
+
+
+_one_opencv_thread = _OneOpenCVThread()

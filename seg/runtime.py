@@ -32,7 +32,14 @@ _ONNXRUNTIME_NAMES = {
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
     "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
 }
-_COMPUTES = {"cpu": ("float32",), "cuda": ("float32",), "tensorrt": ("float32", "float16")}
+COMPUTES = {
+    "cpu": ("float32",),
+    "cuda": ("float32",),
+    "tensorrt": ("float32", "float16"),
+    "openvino": PRECISIONS,  # those that the processor has
+}
+"""What each provider may compute in."""
+
 _OPENVINO_PRECISIONS = {"float32": ("FP32", "f32"), "bfloat16": ("BF16", "bf16"), "float16": ("FP16", "f16")}
 """What the processor must be capable of, and the hint."""
 
@@ -118,9 +125,9 @@ def load(
         raise SegError(f"expected at least one stream, got {streams}")
     if precision not in PRECISIONS:
         raise SegError(f"no precision named {precision!r}; expected one of: {', '.join(PRECISIONS)}")
-    if precision not in _COMPUTES.get(provider, PRECISIONS):
+    if precision not in COMPUTES[provider]:
         raise SegError(
-            f"--precision {precision}: provider {provider!r} computes in {' or '.join(_COMPUTES[provider])}; "
+            f"--precision {precision}: provider {provider!r} computes in {' or '.join(COMPUTES[provider])}; "
             "bfloat16 takes --provider openvino, float16 --provider tensorrt"
         )
     kind = OpenVino if provider == "openvino" else partial(OnnxRuntime, provider=provider)

@@ -79,7 +79,7 @@ def with_sound(path, count=30, codec="aac", begin=0):
             frame.pts, frame.time_base = index + begin, Fraction(1, 25)
             out.mux(video.encode(frame))
         samples = RATE * count // 25
-        kind = "s16" if codec.startswith("pcm") else "fltp"
+        kind = {"pcm_s16le": "s16", "flac": "s16", "libmp3lame": "fltp"}.get(codec, "fltp")
         tone = np.sin(np.arange(samples) * 2 * np.pi * 440 / RATE)
         tone = (20_000 * tone).astype(np.int16) if kind == "s16" else tone.astype(np.float32)
         for start in range(0, samples, 1024):

@@ -78,7 +78,8 @@ def _print(rows: list[Row]) -> None:
         )
     Console(highlight=False, soft_wrap=True).print(table)
     typer.echo(
-        f"ms of one frame alone; frames/s of many, {rows[0].streams} at once; changed: pixels of another class than the first row's"
+        f"ms of one frame alone; frames/s of many ({rows[0].streams} at once on the processor, one on a GPU); changed: pixels "
+        "of another class than the first row's"
     )
     for row in rows:
         if row.problem is not None:

@@ -107,7 +107,7 @@ def live_of(
 
 
 def smoothed(model: Streaming, segmenter: Segmenter, source: Source) -> Streaming:
-    """The model, made steady; SegError where the source's frames need not follow each other."""
+    """The model, made steady; SegError for a single picture. A folder's pictures are taken to follow each other."""
     from infer.smooth import Smooth
 
     if source.kind == "image":

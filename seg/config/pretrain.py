@@ -17,8 +17,9 @@ class CorruptionConfig(Strict):
     `grey` is the share of frames that lose their colour (colourisation); `watermark` the share that get text or a logo
     laid over them; `blocks` the share of a frame's area that is erased in squares of `block_size` pixels (inpainting);
     `pixels` the share of its pixels that are dropped; `noise` the standard deviation of Gaussian noise, in shares of full
-    scale (denoising; Vincent et al., 2010). `alone`: every frame suffers just one of those that are configured, each as
-    often, so that the network also sees frames that are otherwise whole.
+    scale (denoising; Vincent et al., 2010). `alone`: for every frame one of those that are configured is drawn, each as
+    often, and only that may happen to it: a `grey` of 1 takes the colour of all frames that it is drawn for. So the
+    network also sees frames that are otherwise whole.
     """
 
     grey: Fraction = 0.0

@@ -53,6 +53,10 @@ class Source(ABC):
     def frames(self) -> Iterator[Frame]:
         """The frames, in order. Whatever ends them early is told in `problem`, not raised."""
 
+    def interrupt(self) -> None:
+        """Frames are not wanted any more: whoever waits for one is let go. From any thread, unlike `close`."""
+        return
+
     def close(self) -> None:
         """Let go of the file or device."""
         return

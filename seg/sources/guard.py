@@ -11,8 +11,9 @@ from seg.errors import SegError
 from seg.frame import Frame
 from seg.sources.base import Source
 
-SILENCE_S = 15.0
-"""How long a source may give nothing: longer than the decoder's own timeouts, which know the reason better."""
+OPENING_S, SILENCE_S = 40.0, 15.0
+"""How long a source may give nothing, at first and then: longer than the decoder's own timeouts, which know the reason
+better; opening is several reads."""
 
 
 class Guarded(Source):
@@ -21,13 +22,16 @@ class Guarded(Source):
     A read that hangs inside FFmpeg cannot be ended from outside, only left behind: the thread is a daemon.
     """
 
-    def __init__(self, connect: Callable[[], Source], name: str, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, connect: Callable[[], Source], name: str, silence_s: float = SILENCE_S, opening_s: float = OPENING_S
+    ) -> None:
         """Open the source.
 
         Args:
             connect: opens it.
             name: for messages, until it is open.
             silence_s: how long it may give nothing.
+            opening_s: how long it may take to give its first frame.
 
         Raises:
             SegError: as `connect` does, and where it gives nothing at all.
@@ -37,10 +41,10 @@ class Guarded(Source):
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="seg-guard", daemon=True).start()
         try:
-            opened = self._given.get(timeout=silence_s)
+            opened = self._given.get(timeout=opening_s)
         except Empty:
             self._closed.set()
-            raise SegError(f"{name}: gave nothing for {silence_s:g} s; is anybody sending?") from None
+            raise SegError(f"{name}: gave nothing for {opening_s:g} s; is anybody sending?") from None
         if isinstance(opened, BaseException):
             raise opened
         assert isinstance(opened, Source)
@@ -66,6 +70,12 @@ class Guarded(Source):
             assert isinstance(frame, Frame)
             yield frame
             done += 1
+
+    def interrupt(self) -> None:
+        """The frames end here."""
+        self._closed.set()
+        with suppress(Full):
+            self._given.put_nowait(None)
 
     def close(self) -> None:
         """The thread lets go of the source as soon as that lets go of the thread."""

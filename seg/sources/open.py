@@ -40,7 +40,11 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if text.isdigit():
         return CameraSource(int(text))
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        return Reconnecting(lambda: Guarded(lambda: StreamSource(text), without_secrets(text)))
+        scheme = text.partition(":")[0].lower()
+        if scheme == "file":
+            return StreamSource(text)
+        may_be_file = scheme in ("http", "https", "ftp", "ftps")
+        return Reconnecting(lambda: Guarded(lambda: StreamSource(text), without_secrets(text)), replays=may_be_file)
     if path.is_dir():
         return ImageSource("folder", path, [entry for entry in path.iterdir() if is_picture(entry)], fps)
     if path.exists():

@@ -38,6 +38,7 @@ class Reconnecting(Source):
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
+        replays: bool = False,
     ) -> None:
         """Connect for the first time.
 
@@ -45,12 +46,13 @@ class Reconnecting(Source):
             connect: opens the stream and waits for its first frame; SegError where it cannot.
             patience_s: how long the stream may stay away until it counts as ended.
             clock: seconds, for tests.
-            pause: waits so many seconds, for tests; None for a wait that `close` ends.
+            pause: waits so many seconds, for tests; None for a wait that `interrupt` and `close` end.
+            replays: whether the sender may be a file, which begins again at its first frame: then it has ended before.
 
         Raises:
             SegError: where it cannot be opened now.
         """
-        self._connect, self._patience_s, self._clock = connect, patience_s, clock
+        self._connect, self._patience_s, self._clock, self._replays = connect, patience_s, clock, replays
         self._closed = threading.Event()
         self._pause = pause or self._closed.wait
         self._source = connect()
@@ -61,27 +63,41 @@ class Reconnecting(Source):
 
     def frames(self) -> Iterator[Frame]:
         """The frames of all connections; `problem` tells of gaps, and of what was damaged in the last one."""
-        index, start = 0, self._clock()
+        index, time_ns, begun_ns = 0, 0, 0
+        start = last = self._clock()
+        very_first_ns: int | None = None
         while True:
             first_ns: int | None = None
-            begun_ns = round(1e9 * (self._clock() - start))
-            last = self._clock()
             for frame in self._source:
-                first_ns = frame.time_ns if first_ns is None else first_ns
-                yield Frame(frame.rgb_HWC, index, begun_ns + frame.time_ns - first_ns, self.name)
+                if first_ns is None:
+                    first_ns = frame.time_ns
+                    if very_first_ns is None:
+                        very_first_ns = first_ns
+                    elif self._replays and first_ns == very_first_ns and self.problem is None:
+                        return
+                    else:
+                        self._count_gap(self._clock() - last)
+                time_ns = begun_ns + frame.time_ns - first_ns
+                yield Frame(frame.rgb_HWC, index, time_ns, self.name)
                 index += 1
                 last = self._clock()
             self.problem = self._source.problem
             if self.count is not None or self._closed.is_set():
-                return
+                break
             if not self._again(last):
                 if not self._closed.is_set():
                     self.problem = f"{self.name}: ended after {index} frames and did not come back"
-                self._tell_gaps()
-                return
-            self.gaps_s.append(self._clock() - last)
-            _log.warning("%s: back after a gap of %.1f s", self.name, self.gaps_s[-1])
-            self._tell_gaps()
+                break
+            # frames may have come faster than they play: time never runs back
+            begun_ns = max(round(1e9 * (self._clock() - start)), time_ns + round(1e9 / self.fps))
+        if self.gaps_s:
+            many = f"{len(self.gaps_s)} gap{'s' * (len(self.gaps_s) > 1)}, {sum(self.gaps_s):.1f} s together"
+            self.problem = f"{self.problem}, {many}" if self.problem else f"{self.name}: {many}"
+
+    def interrupt(self) -> None:
+        """The frames end here, and so does a wait for the next connection."""
+        self._closed.set()
+        self._source.interrupt()
 
     def close(self) -> None:
         """Let go of the connection; a wait for the next one ends."""
@@ -93,17 +109,18 @@ class Reconnecting(Source):
         self._source.close()
         _log.warning("%s: no more frames (%s); connecting again", self.name, self.problem or "the sender closed it")
         tries = 0
-        while self._clock() - last < self._patience_s and not self._closed.is_set():
-            self._pause(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+        while (left := self._patience_s - (self._clock() - last)) > 0 and not self._closed.is_set():
+            self._pause(min(left, PAUSES_S[min(tries, len(PAUSES_S) - 1)]))
             tries += 1
             try:
                 self._source = self._connect()
             except SegError:
                 continue
-            return not self._closed.is_set()
+            if not self._closed.is_set():
+                return True
+            self._source.close()  # nobody else will
         return False
 
-    def _tell_gaps(self) -> None:
-        if self.gaps_s:
-            many = f"{len(self.gaps_s)} gap{'s' * (len(self.gaps_s) > 1)}, {sum(self.gaps_s):.1f} s together"
-            self.problem = f"{self.problem}, {many}" if self.problem else f"{self.name}: {many}"
+    def _count_gap(self, seconds: float) -> None:
+        self.gaps_s.append(seconds)
+        _log.warning("%s: back after a gap of %.1f s", self.name, seconds)

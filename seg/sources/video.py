@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Generator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,8 @@ class _Decoded(Source):
 
     def close(self) -> None:
         """Close the file or connection."""
-        self._frames.close()
+        with suppress(ValueError):  # a thread still waits in it for a file that hangs
+            self._frames.close()
         self._container.close()
 
     @abstractmethod

@@ -15,11 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from media import write_video
+from media import with_sound
 from onnx_models import save_bands
 
 from infer import Segmenter, open_source, run
-from infer.sinks import Stats
+from infer.encode import OverlayVideo
+from infer.sinks import Painter, Stats
 from seg.errors import SegError
 
 COPIES, FRAMES = 300, 24
@@ -70,20 +71,24 @@ KINDS: tuple[Callable[[bytes], bytes], ...] = (flipped, cut, without_its_head, i
 
 def outcome(segmenter: Segmenter, path: Path) -> dict[str, object]:
     faulthandler.dump_traceback_later(WATCHDOG_S, exit=True)
-    stats = path.with_suffix(".jsonl")
+    stats, painted = path.with_suffix(".jsonl"), path.with_suffix(".painted.mp4")
     try:
         with open_source(path) as source:
-            summary = run(segmenter, source, [Stats(stats, segmenter.spec)])
+            alone = sum(1 for _ in source)
+        with open_source(path) as source:
+            overlay = OverlayVideo(painted, Painter(segmenter.spec), source.fps, sound=path)
+            summary = run(segmenter, source, [overlay, Stats(stats, segmenter.spec)])
     except SegError as error:
-        return {"refused": str(error), "kept": stats.exists()}
+        return {"refused": str(error), "kept": stats.exists() or painted.exists()}
     finally:
         faulthandler.cancel_dump_traceback_later()
-    return {"frames": summary.frames, "problem": summary.problem, "lines": len(stats.read_text().splitlines())}
+    lines = len(stats.read_text().splitlines())
+    return {"frames": summary.frames, "problem": summary.problem, "lines": lines, "alone": alone}
 
 
 def main(folder: Path) -> None:
     segmenter = Segmenter(save_bands(folder / "bands.onnx"), threads=1, streams=2)
-    videos = [write_video(folder / f"whole{suffix}", count=FRAMES) for suffix in (".mp4", ".mkv", ".ts")]
+    videos = [with_sound(folder / f"whole{suffix}", count=FRAMES) for suffix in (".mp4", ".mkv", ".ts")]
     found = []
     for number in range(COPIES):
         video = videos[number % len(videos)]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer import live
+from infer import live, run
 from infer.latency import Percentiles
 from infer.live import STAGES, Live, paced
+from infer.sink import Sink
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.sources.base import Source
 
 MS = 1_000_000
 
@@ -114,6 +116,40 @@ def test_late_is_what_leaves_the_outputs_after_the_deadline(monkeypatch):
         "0 of 4 frames dropped for newer ones",
         "2 of 4 frames after their deadline of 35 ms",
     ]
+
+
+def test_finishing_the_outputs_after_ctrl_c_is_nobodys_latency(monkeypatch, tmp_path):
+    clock = [0.0]
+    monkeypatch.setattr(live.time, "perf_counter", lambda: clock[0])
+
+    class Slow(Sink):
+        kind = "slow"
+
+        def _write(self, frame, answer):
+            self._temporary.touch()
+            raise_now.set()
+
+        def _close(self):
+            clock[0] += 1000.0
+
+    class Made(Source):
+        kind, name = "camera", "made"
+
+        def frames(self):
+            yield frame(0)
+            raise_now.wait(10)
+            yield frame(1)
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    raise_now = threading.Event()
+    model = Live(lambda taken: Answer(taken.index), deadline_ms=50)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, Made(), [Slow(tmp_path / "out")], interrupted)
+    assert (model.answered, model.late) == (1, 0)
+    assert model.latency["all"].at(100) < 1
+    assert not ours()
 
 
 @pytest.mark.parametrize("where", ["source", "model"])

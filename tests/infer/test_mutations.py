@@ -31,7 +31,7 @@ def test_every_copy_is_read_or_refused_in_one_line(found):
 
 
 def test_every_frame_that_was_decoded_is_in_the_outputs(found):
-    assert all(one["lines"] == one["frames"] for one in found if "frames" in one)
+    assert all(one["lines"] == one["frames"] == one["alone"] for one in found if "frames" in one)
 
 
 def test_what_is_lost_is_told(found):

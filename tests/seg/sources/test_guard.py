@@ -72,6 +72,18 @@ def test_what_reading_raises_is_raised():
         list(source)
 
 
+def test_interrupted_it_lets_go_of_who_waits():
+    wake = threading.Event()
+    source = Guarded(lambda: Steps(5, 1, wake), "made", 30)
+    taken = []
+    reader = threading.Thread(target=lambda: taken.extend(source))
+    reader.start()
+    source.interrupt()
+    reader.join(10)
+    assert not reader.is_alive()
+    wake.set()
+
+
 def test_left_early_the_thread_lets_go():
     steps = Steps(1000)
     with Guarded(lambda: steps, "made", 10) as source:
@@ -80,7 +92,7 @@ def test_left_early_the_thread_lets_go():
 
 
 def test_a_pipe_that_nobody_writes_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard.Guarded.__init__, "__defaults__", (0.3,))
+    monkeypatch.setattr(guard.Guarded.__init__, "__defaults__", (0.3, 0.3))
     os.mkfifo(tmp_path / "pipe.ts")
     with pytest.raises(SegError, match=r"pipe\.ts: gave nothing for 0\.3 s; is anybody sending\?"):
         open_source(tmp_path / "pipe.ts")
