@@ -42,7 +42,7 @@ LEARNED_FROM: dict[str, tuple[str, ...]] = {
 ERASED = 128
 """What missing pixels are set to before the network sees them, as in its training."""
 
-FAR_WINDOW, FAR = 9, (40, 60)
+FAR_WINDOW, FAR = 9, (30, 45)
 """How far a frame and its answer must be from each other, in grey levels of their most different colour and averaged over a
 window of so many pixels, for a watermark to be there: from nothing to certain."""
 
