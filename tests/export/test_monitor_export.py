@@ -204,6 +204,6 @@ def test_the_command_tells_how_near_it_is(calibrated, frames, tmp_path, seg):
 
 @pytest.mark.parametrize("profile", ["frame", "logits"])
 def test_novelty_that_is_not_there_cannot_be_left_out(run, frames, tmp_path, profile):
-    with pytest.raises(SegError, match="no novelty to leave out.* `seg calibrate`"):
+    with pytest.raises(SegError, match=r"no novelty to leave out.* `seg calibrate`"):
         export_run(run, tmp_path / "m.onnx", frames, ExportOptions(novelty=False, profile=profile))
     assert list(tmp_path.iterdir()) == []
