@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from export.parity import Parity
     from export.storage import Storage
-    from seg.spec import Profile
+    from seg.spec import ModelSpec, Profile
 
 FRAMES = 8
 
@@ -48,7 +49,6 @@ def export(
 ) -> None:
     """Export a run's best network to one ONNX file that needs nothing else, checked on real frames."""
     from export import ExportOptions, export_run
-    from export.parity import value_name
     from seg.errors import SegError
     from seg.files import claim
 
@@ -70,6 +70,13 @@ def export(
     )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
+    typer.echo(_told(output, spec, parity))
+
+
+def _told(output: Path, spec: ModelSpec, parity: Parity) -> str:
+    """What was made, and how far its answers are from the network's."""
+    from export.parity import value_name
+
     if spec.profile == "restore":
         how = f"by up to {parity.value:.0f} grey level{'' if parity.value == 1 else 's'}; undoes "
         how += ", ".join(spec.corruptions) or "no corruption: it was trained for none"
@@ -77,7 +84,7 @@ def export(
         value = "" if parity.value is None else f", {value_name(spec)} by up to {parity.value:.2g}"
         value += "" if parity.novelty is None else f", novelty by up to {parity.novelty:.2g}"
         how = f"({parity.differing_without_tie:.4%} other than ties){value}"
-    typer.echo(
+    return (
         f"{output}: {spec.size.kind} {spec.size.height}x{spec.size.width}, {output.stat().st_size / 1e6:.1f} MB; on "
         f"{parity.frames} real frames {parity.differing:.4%} of pixels differ from the network {how}"
     )

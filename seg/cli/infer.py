@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from seg.sources.base import Source
 
 
+NovelAbove = Annotated[
+    float | None, typer.Option(help="Mark frames of more novelty, 0..1 [0.99, where the file answers novelty].")
+]
+FailNovel = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Exit with 3 if more than this share of frames, 0..1, is novel or frozen."),
+]
+Realtime = Annotated[
+    bool,
+    typer.Option("--realtime", help="The newest frame wins, others are dropped; a file is played as by a camera."),
+]
+DeadlineMs = Annotated[
+    float | None, typer.Option(help="With --realtime: count the frames that take longer from capture to output.")
+]
+Smoothed = Annotated[
+    bool,
+    typer.Option("--smooth", help="Steady masks: what was seen before, moved along with the picture, counts too."),
+]
+
+
 def infer(
     words: Annotated[
         list[str],
@@ -38,24 +58,11 @@ def infer(
     precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
-    novel_above: Annotated[
-        float | None, typer.Option(help="Mark frames of more novelty, 0..1 [0.99, where the file answers novelty].")
-    ] = None,
-    fail_novel: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Exit with 3 if more than this share of frames, 0..1, is novel or frozen."),
-    ] = None,
-    realtime: Annotated[
-        bool,
-        typer.Option("--realtime", help="The newest frame wins, others are dropped; a file is played as by a camera."),
-    ] = False,
-    deadline_ms: Annotated[
-        float | None, typer.Option(help="With --realtime: count the frames that take longer from capture to output.")
-    ] = None,
-    smooth: Annotated[
-        bool,
-        typer.Option("--smooth", help="Steady masks: what was seen before, moved along with the picture, counts too."),
-    ] = False,
+    novel_above: NovelAbove = None,
+    fail_novel: FailNovel = None,
+    realtime: Realtime = False,
+    deadline_ms: DeadlineMs = None,
+    smooth: Smoothed = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
@@ -71,11 +78,11 @@ def infer(
     with warnings_as_lines():
         segmenter = Segmenter(model, provider, threads, streams=1 if realtime else None, precision=precision)
     with open_source(source, fps) as frames:
-        one_camera = frames.kind not in ("image", "folder")
         live = live_of(segmenter, frames, realtime, deadline_ms)
         answers: Streaming = live or segmenter
         if smooth:
             answers = smoothed(answers, segmenter, frames)
+        one_camera = frames.kind not in ("image", "folder")
         watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera, model=answers)
         if not (overlay or masks or mask_video or stats):
             overlay = default_overlay(frames)

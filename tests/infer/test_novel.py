@@ -24,6 +24,9 @@ class Frames(list):
 
     problem = None
 
+    def interrupt(self):
+        pass
+
 
 def flat(brightness, index=0):
     """A frame of one brightness, which is what the model of the tests answers as novelty."""
