@@ -183,8 +183,8 @@ def _compare_watch(
     if not ((novelty or 0.0) <= allowed.novelty and code <= allowed.code) or wrong:  # NaN is no answer either
         raise SegError(
             f"the exported file does not answer as the monitor: novelty differs by {novelty or 0.0:.3g} "
-            f"(allowed {allowed.novelty:.3g}), the code by {code:.3g} of its largest value (allowed {allowed.code:.3g}), the hash in "
-            f"{len(wrong)} bits that are no ties; nothing was written"
+            f"(allowed {allowed.novelty:.3g}), the code by {code:.3g} of its largest value (allowed {allowed.code:.3g}), "
+            f"the hash in {len(wrong)} bits that are no ties; nothing was written"
         )
     return novelty
 

@@ -26,7 +26,7 @@ class FrameGraph(nn.Module):
         self.novelty = novelty
 
     def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, ...]:
-        """Class ids uint8 (B, H, W), and the winning class's probability, uint8 (B, H, W) in 1/255; then `Monitored`, or two of it."""
+        """Class ids uint8 (B, H, W), the winning class's probability, uint8 (B, H, W) in 1/255, and what the monitor says."""
         rgb_B3HW = frame_BHW3.permute(0, 3, 1, 2)
         output = self.network(rgb_B3HW)
         logits_BCHW = output.logits_BCHW

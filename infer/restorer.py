@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.onnx_file import read_metadata
 from infer.segmenter import check_picture
 from infer.session import Session
 from infer.stream import Answers, answered
@@ -93,15 +92,13 @@ class Restorer:
             model: an ONNX file that `seg export` made of a run of `seg pretrain`.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
-            streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s; one where they may be of any size.
+            streams: how many frames a `RestoreJob` answers at once, as `Segmenter`'s.
             precision: as `Segmenter`'s.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that segments too.
         """
         self._path = resolve_model(model)
-        if ModelSpec.from_metadata(read_metadata(self._path), str(self._path)).size.kind == "dynamic":
-            streams = 1  # frames of any size may be large: several at once would take as many times the memory
         self._session = Session(self._path, provider, threads, streams, precision)
         self.spec: ModelSpec = self._session.spec
         self.provider: str = self._session.provider
@@ -121,10 +118,11 @@ class Restorer:
         """Restore one frame: uint8 RGB of shape (H, W, 3), the frame's own size.
 
         `denoise` gives what the network answers. `watermark` takes that where the frame is far from it, and the frame
-        elsewhere: a code that has never learned to hold text and logos rebuilds what is around them. `inpaint` sets the missing pixels to 128 before the
-        network sees the frame and replaces them alone: all others stay bit-identical. `colourise` shows the network the
-        frame's luma alone and takes nothing but chroma from it (YCrCb of Rec. 601): the luma stays the frame's, within
-        rounding. Chroma that no RGB colour of this luma has is reduced until one does, at the same hue.
+        elsewhere: a code that has learned to leave text and logos out rebuilds what is under them. `inpaint` sets the missing
+        pixels to 128 before the network sees the frame and replaces them alone: all others stay bit-identical.
+        `colourise` shows the network the frame's luma alone and takes nothing but chroma from it (YCrCb of Rec. 601): the luma
+        stays the frame's, within rounding. Chroma that no RGB colour of this luma has is reduced until one does, at the
+        same hue.
 
         Args:
             frame: uint8 RGB of shape (H, W, 3), any size, or a `Frame` that holds one.

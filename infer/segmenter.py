@@ -70,7 +70,7 @@ class Segmenter:
             provider: `cpu`, `cuda`, `tensorrt`, `openvino` or `auto`.
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames `stream` answers at once, which share the threads: more frames a second, and each
-                takes longer. None for as many as is fastest: one a core, or one on a GPU.
+                takes longer. None for as many as is fastest: one a core; one on a GPU, and for a file of any size.
             precision: what the network is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
 
         Raises:

@@ -41,7 +41,8 @@ class Session:
             path: the ONNX file.
             provider: `cpu`, `cuda`, `tensorrt`, `openvino`, or `auto` for the first of AUTO_ORDER that loads.
             threads: CPU threads of the network; None leaves the choice to the runtime.
-            streams: how many frames are to be computed at once; None for as many as is fastest (`seg.runtime.load`).
+            streams: how many frames are to be computed at once; None for as many as is fastest (`seg.runtime.load`), and for
+                one where the file takes frames of any size: several large ones would take as many times the memory.
             precision: what it is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
 
         Raises:
@@ -50,6 +51,8 @@ class Session:
         self._path = Path(path)
         self.spec = ModelSpec.from_metadata(read_metadata(self._path), str(path))
         _warn_once(provider)
+        if streams is None and self.spec.size.kind == "dynamic":
+            streams = 1
         how = threads, streams, precision
         if provider == "auto":
             self._runtime, self.choice = self._load_first(*how)

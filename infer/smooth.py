@@ -52,8 +52,7 @@ class TemporalFilter:
             kept: what the past counts at most, 0 (nothing) to below 1.
             change: grey levels of difference at which it counts 1/e of that.
         """
-        self._size, self._kept = size, kept
-        height, width = size
+        self._size = height, width = size
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._grid_hw2 = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
         self._weight = (kept * np.exp(-np.arange(256) / change)).astype(np.float32)

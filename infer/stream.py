@@ -51,8 +51,8 @@ def answered(source: Iterable[Frame], answer: Callable[[Frame], A], streams: int
 
     Args:
         source: frames; only one thread at a time asks for the next.
-        answer: the model. It is called by `streams` + 1 threads, at most so many of them at once: one more than compute,
-            so that the next frame is decoded by the time that the network is free.
+        answer: the model, called by at most `streams` threads at once. There is one thread more, so that the next frame is
+            decoded by the time that the network is free.
         streams: how many frames the model answers at once.
     """
     turns = _Turns(source, answer, streams)

@@ -204,8 +204,9 @@ class OpenVino:
             raise SegError(
                 "provider 'openvino' is not there; install segmentation-autoencoder[openvino], or use --provider cpu"
             ) from None
+        core = openvino.Core()
         capability, hint = _OPENVINO_PRECISIONS[precision]
-        capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if capability not in capable:
             raise SegError(f"--precision {precision}: this processor has none; OpenVINO finds {', '.join(capable)}")
         # left alone, it picks bfloat16 on CPUs that have it, and confidences move
@@ -214,8 +215,8 @@ class OpenVino:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
-            graph = openvino.Core().read_model(model if isinstance(model, bytes) else str(model))
-            self._compiled = openvino.Core().compile_model(graph, "CPU", config)
+            graph = core.read_model(model if isinstance(model, bytes) else str(model))
+            self._compiled = core.compile_model(graph, "CPU", config)
         except Exception as error:
             where = "model" if isinstance(model, bytes) else model
             raise SegError(f"{where}: OpenVINO cannot load it ({_one_line(error)})") from None

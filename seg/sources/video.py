@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Generator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,8 +83,10 @@ class _Decoded(Source):
 
     def close(self) -> None:
         """Close the file or connection."""
-        with suppress(ValueError):  # a thread still waits in it for a file that hangs
+        try:
             self._frames.close()
+        except ValueError:  # a thread still waits in it for a file that hangs: not to be closed under its hands
+            return
         self._container.close()
 
     @abstractmethod

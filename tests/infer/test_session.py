@@ -181,3 +181,9 @@ def test_no_runtime_is_said_plainly(model, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(SegError, match="ONNX Runtime is not installed"):
         Session(model)
+
+
+def test_a_file_of_any_size_takes_one_frame_at_once_unless_told(tmp_path):
+    model = save_bands(tmp_path / "m.onnx", dynamic=True)
+    assert Session(model, streams=None).streams == 1
+    assert Session(model, streams=2).streams == 2
