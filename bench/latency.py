@@ -51,6 +51,7 @@ from seg.files import claim, sha256, write_text
 from seg.model import build_network
 from seg.model.checkpoint import WEIGHTS, CheckpointMeta, save_checkpoint
 from seg.runtime import distribution_version
+from seg.runtime.openvino_runtime import the_core
 from seg.spec import ModelSpec
 from seg.strict import parse
 
@@ -138,10 +139,8 @@ def runtimes() -> dict[str, Callable[[Path, int], Callable[[Picture], object]]]:
         "ONNX Runtime": lambda file, threads: Segmenter(file, "cpu", threads)
     }
     if distribution_version("openvino"):
-        import openvino
-
         found["OpenVINO"] = lambda file, threads: Segmenter(file, "openvino", threads)
-        if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if "BF16" in the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             found["OpenVINO bf16"] = lambda file, threads: Segmenter(file, "openvino", threads, precision="bfloat16")
     return found
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from seg.errors import SegError
 from seg.runtime import PROVIDERS, cores, distribution_version, load, runtime_problem
+from seg.runtime.openvino_runtime import the_core
 
 DISTRIBUTIONS = (
     "segmentation-autoencoder",
@@ -122,10 +123,9 @@ def _cuda_devices() -> list[str] | None:
 
 def _openvino_devices() -> list[str] | None:
     try:
-        import openvino
+        core = the_core()
     except ImportError:
         return None
-    core = openvino.Core()
     return [f"{name} ({core.get_property(name, 'FULL_DEVICE_NAME')})" for name in core.available_devices]
 
 

@@ -15,3 +15,8 @@ class InterruptedRunError(SegError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def one_line(error: Exception) -> str:
+    """Another library's error as a part of a line of ours."""
+    return " ".join(str(error).split())[:200]

@@ -9,9 +9,9 @@ from onnx_models import make_spec, save_bands
 import infer.session
 from infer.onnx_file import read_metadata
 from infer.session import Session
-from seg import runtime
 from seg.errors import SegError
-from seg.runtime import cores
+from seg.runtime import cores, installed
+from seg.runtime.openvino_runtime import the_core
 from seg.spec import METADATA_KEY
 
 
@@ -84,9 +84,9 @@ def test_unknown_provider_and_threads(model):
     ("options", "message"),
     [
         ({"streams": 0}, "at least one stream"),
-        ({"precision": "half"}, "expected one of: float32, bfloat16, float16"),
-        ({"precision": "bfloat16"}, "'cpu' computes in float32; bfloat16 takes --provider openvino"),
-        ({"provider": "tensorrt", "precision": "bfloat16"}, "computes in float32 or float16"),
+        ({"precision": "half"}, "expected one of: float32, bfloat16, float16, int8"),
+        ({"precision": "bfloat16"}, "'cpu' computes in float32 or int8; bfloat16 takes --provider openvino"),
+        ({"provider": "tensorrt", "precision": "bfloat16"}, "computes in float32 or float16 or int8"),
     ],
 )
 def test_unknown_streams_and_precisions(model, options, message):
@@ -104,9 +104,9 @@ def test_as_many_streams_as_cores_unless_told(model, provider, threads, streams,
 
 
 def test_openvino_in_a_precision_that_the_processor_has_not(model, monkeypatch):
-    openvino = pytest.importorskip("openvino")
-    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    monkeypatch.setattr("seg.runtime._OPENVINO_PRECISIONS", {"bfloat16": ("BF17", "bf16")})
+    pytest.importorskip("openvino")
+    capable = the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    monkeypatch.setattr("seg.runtime.openvino_runtime.PRECISION_HINTS", {"bfloat16": ("BF17", "bf16")})
     assert "BF17" not in capable
     with pytest.raises(SegError, match=r"this processor has none; OpenVINO finds .*FP32"):
         Session(model, "openvino", precision="bfloat16")
@@ -163,7 +163,7 @@ def _install(monkeypatch, *names):
             raise importlib.metadata.PackageNotFoundError(name)
         return "1.0"
 
-    monkeypatch.setattr(runtime, "version", version)
+    monkeypatch.setattr(installed, "version", version)
 
 
 def test_both_runtimes_are_warned_of_once(model, monkeypatch):

@@ -1,0 +1,104 @@
+"""ONNX Runtime: on the processor, on CUDA, and in TensorRT's engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy.typing as npt
+
+from seg.errors import SegError, one_line
+from seg.runtime.bound import Bound
+from seg.runtime.engines import engine_folder
+from seg.runtime.installed import cores, runtime_problem
+from seg.runtime.types import ELEMENTS
+
+NAMES = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime on its provider `cpu`, `cuda` or `tensorrt`.
+
+    On a GPU a graph of one size gets its buffers there once (`Bound`).
+    """
+
+    def __init__(
+        self, model: Path | bytes, *, provider: str, threads: int | None, streams: int, precision: str, fixed: bool
+    ) -> None:
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            raise SegError(runtime_problem() or f"ONNX Runtime does not import ({one_line(error)})") from None
+        if provider != "cpu":
+            _check_listed(ort, provider)
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None or streams > 1:
+            options.intra_op_num_threads = max(1, (threads or cores()) // streams)
+        wanted = [(NAMES[provider][0], _options(model, provider, precision)), *NAMES[provider][1:]]
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            # without enable_fallback=0 a provider that fails is replaced by the CPU with no more than a print
+            self._session = ort.InferenceSession(source, options, providers=wanted, enable_fallback=0)
+        except Exception as error:  # the runtime's exceptions share no base but Exception
+            where = "model" if isinstance(model, bytes) else model
+            raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({one_line(error)})") from None
+        # listing a provider is not loading it: where its libraries are missing, only the session knows
+        loaded = self._session.get_providers()
+        if loaded[0] != NAMES[provider][0]:
+            raise SegError(
+                f"provider {provider!r} did not load (ONNX Runtime has only {', '.join(loaded)} here); "
+                "see `seg doctor`, or use --provider cpu"
+            )
+        self.provider, self.streams = provider, streams
+        self.inputs: Mapping[str, str] = {item.name: _word(item.type) for item in self._session.get_inputs()}
+        self.outputs: Sequence[str] = [item.name for item in self._session.get_outputs()]
+        self._bound: SimpleQueue[Bound] | None = None
+        if fixed and provider != "cpu":
+            self._bound = SimpleQueue()
+            for _ in range(streams):
+                self._bound.put(Bound(self._session, "cuda"))
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of these names; SegError where the runtime refuses the input."""
+        try:
+            if self._bound is None:
+                return list(self._session.run(list(names), dict(feeds)))
+            bound = self._bound.get()
+            try:
+                return bound.run(names, feeds)
+            finally:
+                self._bound.put(bound)
+        except Exception as error:
+            raise SegError(f"the network refused its input ({one_line(error)})") from None
+
+
+def _check_listed(ort: Any, provider: str) -> None:
+    if NAMES[provider][0] not in ort.get_available_providers():
+        raise SegError(
+            f"provider {provider!r} is not there: this ONNX Runtime was built without it; "
+            "install segmentation-autoencoder[gpu] in place of [cpu], or use --provider cpu"
+        )
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds CUDA and cuDNN where pip put them
+
+
+def _options(model: Path | bytes, provider: str, precision: str) -> dict[str, Any]:
+    if provider != "tensorrt":
+        return {}
+    options: dict[str, Any] = {"trt_fp16_enable": precision == "float16", "trt_int8_enable": precision == "int8"}
+    if isinstance(model, Path):  # a probe's engine is not worth keeping
+        folder = str(engine_folder(model, precision))
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder}
+        options |= {"trt_timing_cache_enable": True, "trt_timing_cache_path": folder}
+    return options
+
+
+def _word(text: str) -> str:
+    return ELEMENTS.get(text, text)
