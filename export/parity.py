@@ -91,7 +91,7 @@ def check_parity(
     value: float | None = None
     novelty: float | None = None
     for frame in frames:
-        answers = session.run(None, {spec.inputs[0].name: _feed(frame, spec)})
+        answers = session.run(None, {spec.inputs[0].name: feed(frame, spec)})
         with torch.inference_mode():
             rgb_13HW = torch.from_numpy(frame).permute(2, 0, 1)[None]
             output = network(rgb_13HW)
@@ -138,7 +138,7 @@ def _compare_classes(
     allowed: Tolerance,
 ) -> _Compared:
     top_2HW = np.sort(logits_CHW, axis=0)[-2:]
-    differs_HW = _classes(answers[0], spec) != logits_CHW.argmax(0)
+    differs_HW = classes_of(answers[0], spec) != logits_CHW.argmax(0)
     untied = int((differs_HW & (top_2HW[1] - top_2HW[0] > TIE)).sum())
     difference, limit = _difference(answers, logits_CHW, spec, allowed)
     return _Compared(int(differs_HW.sum()), untied, difference, limit, difference)
@@ -189,13 +189,15 @@ def _compare_watch(
     return novelty
 
 
-def _feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
+def feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
+    """A frame, uint8 RGB (H, W, 3), as the input of the file's profile."""
     if spec.profile in ("frame", "restore"):
         return frame_HWC[None]
     return np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
 
 
-def _classes(answer: npt.NDArray[np.generic], spec: ModelSpec) -> npt.NDArray[np.generic]:
+def classes_of(answer: npt.NDArray[np.generic], spec: ModelSpec) -> npt.NDArray[np.generic]:
+    """Class ids (H, W) of one frame from the first output of the file's profile."""
     if spec.profile == "logits":
         return np.asarray(answer[0].argmax(0))
     return np.asarray(answer[0, ..., 0] if spec.profile == "argmax" else answer[0])

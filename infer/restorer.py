@@ -84,7 +84,7 @@ class Restorer:
         provider: str = "cpu",
         threads: int | None = None,
         streams: int | None = 1,
-        precision: str = "float32",
+        precision: str | None = None,
     ) -> None:
         """Load `model`.
 

@@ -61,7 +61,7 @@ class Segmenter:
         provider: str = "cpu",
         threads: int | None = None,
         streams: int | None = 1,
-        precision: str = "float32",
+        precision: str | None = None,
     ) -> None:
         """Load `model`.
 
@@ -71,7 +71,8 @@ class Segmenter:
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames `stream` answers at once, which share the threads: more frames a second, and each
                 takes longer. None for as many as is fastest: one a core; one on a GPU, and for a file of any size.
-            precision: what the network is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
+            precision: what the network is computed in: `float32`, `bfloat16` (OpenVINO), `float16` (TensorRT) or `int8`, for
+                a file of `seg export --int8`; None for the file's own: float32 or int8.
 
         Raises:
             SegError: where the file or the provider cannot be used, saying why; a file that restores frames too.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from infer.onnx_file import read_metadata
 from seg.errors import SegError
-from seg.runtime import AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, runtime_problem
+from seg.runtime import ALIASES, AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, runtime_problem
 from seg.spec import ModelSpec
 
 _warned = False
@@ -33,7 +33,7 @@ class Session:
         provider: str = "cpu",
         threads: int | None = None,
         streams: int | None = 1,
-        precision: str = "float32",
+        precision: str | None = None,
     ) -> None:
         """Load a file of this project.
 
@@ -43,7 +43,8 @@ class Session:
             threads: CPU threads of the network; None leaves the choice to the runtime.
             streams: how many frames are to be computed at once; None for as many as is fastest (`seg.runtime.load`), and for
                 one where the file takes frames of any size: several large ones would take as many times the memory.
-            precision: what it is computed in: `float32`, `bfloat16` (OpenVINO) or `float16` (TensorRT).
+            precision: what it is computed in: `float32`, `bfloat16` (OpenVINO), `float16` (TensorRT) or `int8`, for a file
+                that `seg export --int8` made; None for the file's own, which is one of the first and the last.
 
         Raises:
             SegError: where the file is missing, truncated or not of this project, or the provider does not load.
@@ -53,7 +54,8 @@ class Session:
         _warn_once(provider)
         if streams is None and self.spec.size.kind == "dynamic":
             streams = 1
-        how = threads, streams, precision
+        precision = self._precision(precision)
+        how = threads, streams, precision, self.spec.size.kind == "fixed"
         if provider == "auto":
             self._runtime, self.choice = self._load_first(*how)
         else:
@@ -69,12 +71,27 @@ class Session:
         answers = self._runtime.run(self._names, {self.spec.inputs[0].name: tensor})
         return dict(zip(self._names, answers, strict=True))
 
-    def _load_first(self, threads: int | None, streams: int | None, precision: str) -> tuple[Runtime, str]:
+    def _precision(self, asked: str | None) -> str:
+        """What to compute in; SegError where the file cannot do what is asked for."""
+        own = "int8" if self.spec.network.get("weights") == "int8" else "float32"
+        wanted = ALIASES.get(asked, asked) if asked is not None else own
+        if wanted == "int8" and own != "int8":
+            raise SegError(
+                f"--precision int8: {self._path} is in floats; make one of integers with `seg export --int8`"
+            )
+        if wanted in ("float32", "float16") and own == "int8":
+            raise SegError(
+                f"--precision {asked}: the weights of {self._path} are integers; leave --precision out, or run the file that "
+                "`seg export` makes without --int8"
+            )
+        return wanted
+
+    def _load_first(self, threads: int | None, streams: int | None, precision: str, fixed: bool) -> tuple[Runtime, str]:
         able = [name for name in AUTO_ORDER if precision in COMPUTES[name]]
         reasons: dict[str, str] = {}
         for name in able:
             try:
-                runtime = load(self._path, name, threads, streams, precision)
+                runtime = load(self._path, name, threads, streams, precision, fixed)
             except SegError as error:
                 reasons[name] = str(error)
             else:

@@ -65,11 +65,11 @@ def expected_classes(rgb_HWC: np.ndarray) -> np.ndarray:
     return np.minimum(rgb_HWC.astype(np.float32).mean(axis=2) / 51.2, CLASSES - 0.01).astype(np.uint8)
 
 
-def save_bands(path: Path, profile: str = "frame", metadata: bool = True, **options) -> Path:
-    """Write the network of brightness bands; it takes the options of `make_spec`."""
+def save_bands(path: Path, profile: str = "frame", metadata: bool = True, step: float = 51.2, **options) -> Path:
+    """Write the network of brightness bands, each `step` grey levels wide; it takes the options of `make_spec`."""
     spec = make_spec(profile, **options)
     axis = 3 if profile == "frame" else 1
-    scale = 1 / 51.2 if profile == "frame" else 255 / 51.2
+    scale = 1 / step if profile == "frame" else 255 / step
     consts = {"scale": np.float32(scale), "top": np.float32(CLASSES - 0.01), "axes": np.array([axis], np.int64)}
     nodes = [
         helper.make_node("Cast", [spec.inputs[0].name], ["pixels"], to=TensorProto.FLOAT),

@@ -25,7 +25,10 @@ def embed(
     every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a source.")] = 1,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that exists.")] = False,
 ) -> None:
     """Write a table of codes: `seg embed my.onnx monday.mp4 tuesday.mp4 --out drives.parquet`.

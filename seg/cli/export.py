@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from export import ExportOptions
     from export.parity import Parity
     from export.storage import Storage
+    from seg.model.checkpoint import CheckpointMeta
     from seg.spec import ModelSpec, Profile
 
 FRAMES = 8
+CALIBRATION = 64
+"""Frames whose values set the scales of integers."""
 
 
 def export(
@@ -43,6 +47,19 @@ def export(
     frames: Annotated[
         Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Eight-bit integers, if the validation's labels allow it: see --calibration."),
+    ] = False,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="With --int8: a video, folder or glob whose values set the scales [training frames]."
+        ),
+    ] = None,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="With --int8: no zero points, as TensorRT wants; slower on processors.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="The model's name in its contract (default: the run's).")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence of the weights, for the contract.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
@@ -53,6 +70,8 @@ def export(
     from seg.files import claim
 
     claim(output, overwrite=overwrite)
+    if not int8 and (calibration or symmetric):
+        raise SegError("--calibration and --symmetric say how to make integers; give --int8 too")
     if profile not in (None, "frame", "logits", "argmax", "restore"):
         raise SegError(
             f"--profile: expected frame, logits or argmax, got {profile!r}; a run of `seg pretrain` needs none (restore)"
@@ -69,8 +88,47 @@ def export(
         not no_novelty,
     )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
+    if int8:
+        _export_int8(run, output, pictures, calibration, options, symmetric, overwrite)
+        return
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
     typer.echo(_told(output, spec, parity))
+
+
+def _export_int8(
+    run: Path,
+    output: Path,
+    pictures: list[npt.NDArray[np.uint8]],
+    calibration: str | None,
+    options: ExportOptions,
+    symmetric: bool,
+    overwrite: bool,
+) -> None:
+    """The run's validation frames judge; its training frames calibrate, unless a source is named."""
+    from export import export_int8
+    from seg.data.open import open_data
+    from seg.errors import SegError
+    from seg.model.checkpoint import PretrainMeta, find_checkpoint, load_meta
+
+    meta = load_meta(find_checkpoint(run))
+    if isinstance(meta, PretrainMeta):
+        raise SegError(f"--int8: labels are its judge; {run} was made by `seg pretrain` and knows no classes")
+    judges = open_data(meta.config.data.val, meta.ontology)
+    seen = _training_frames(meta) if calibration is None else _source_frames(calibration)
+    spec, _, judgement = export_int8(
+        run, output, pictures, seen, judges, options, symmetric=symmetric, overwrite=overwrite
+    )
+    worst, lost = max(judgement.units.items(), key=lambda item: item[1])
+    kept = f"; float32 still: {', '.join(judgement.kept)}" if judgement.kept else ""
+    typer.echo(
+        f"{output}: {spec.size.kind} {spec.size.height}x{spec.size.width}, {output.stat().st_size / 1e6:.1f} MB, int8; "
+        f"calibrated on {len(seen)} frames; on {len(judges)} labelled ones mean IoU {_points(judgement.exact.mean_iou)} -> "
+        f"{_points(judgement.rounded.mean_iou)}, most lost by {worst}: {100 * lost:.2f} points{kept}"
+    )
+
+
+def _points(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{100 * ratio:.2f}"
 
 
 def _told(output: Path, spec: ModelSpec, parity: Parity) -> str:
@@ -99,6 +157,29 @@ def _folder_frames(folder: Path) -> list[npt.NDArray[np.uint8]]:
     if not paths:
         raise SegError(f"--frames {folder}: no PNG or JPEG files there")
     return [read_rgb(path) for path in paths[:: max(1, len(paths) // FRAMES)][:FRAMES]]
+
+
+def _training_frames(meta: CheckpointMeta) -> list[npt.NDArray[np.uint8]]:
+    from seg.data.open import open_data
+
+    data = open_data(meta.config.data.train, meta.ontology, cache=meta.config.data.cache)
+    return [data.frame(index) for index in data.spread(CALIBRATION)]
+
+
+def _source_frames(text: str) -> list[npt.NDArray[np.uint8]]:
+    """Frames spread over a source whose length nobody knows: whenever there are too many, every second is kept."""
+    from seg.sources.open import open_source
+
+    kept: list[npt.NDArray[np.uint8]] = []
+    step = 1
+    with open_source(text) as source:
+        for frame in source:
+            if frame.index % step:
+                continue
+            kept.append(frame.rgb_HWC)
+            if len(kept) == 2 * CALIBRATION:
+                kept, step = kept[::2], 2 * step
+    return kept
 
 
 def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:

@@ -55,7 +55,10 @@ def infer(
     stats: Annotated[Path | None, typer.Option(help="One JSON line a frame (.jsonl).")] = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 (openvino) or float16 (tensorrt).")] = "float32",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
+    ] = None,
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
     novel_above: NovelAbove = None,

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from export import ExportOptions, export_run
 from export import onnx_file as exporting
+from export.int8 import quantize
 from export.parity import FLOAT16, check_parity
 from export.profiles import RestoreGraph
 from export.storage import store_as_float16
@@ -233,3 +234,13 @@ def test_the_commands(pretrained, frames, tmp_path, seg):
     code, _, err = seg("export", pretrained, "-o", tmp_path / "frame.onnx", "--profile", "frame")
     assert (code, err.count("\n")) == (2, 1)
     assert "its profile is restore, not frame" in err
+
+
+def test_integers_are_judged_by_labels_which_it_has_not(pretrained, exported, frames, seg, tmp_path):
+    code, _, err = seg("export", pretrained, "-o", tmp_path / "i.onnx", "--int8")
+    assert code == 2
+    assert "was made by `seg pretrain` and knows no classes" in err
+    file, spec, _ = exported[False]
+    with pytest.raises(SegError, match="a network of profile 'restore' knows no classes"):
+        quantize(file, tmp_path / "i.onnx", spec, frames, [])
+    assert not (tmp_path / "i.onnx").exists()
