@@ -78,7 +78,7 @@ def contenders(model: Path, peer: Path | None) -> dict[str, list[str]]:
     for name, options in OURS.items():
         words = dict(zip(options[::2], options[1::2], strict=True))
         try:
-            Segmenter(model, words.get("--provider", "cpu"), precision=words.get("--precision", "float32"))
+            Segmenter(model, words.get("--provider", "cpu"), precision=words.get("--precision"))
         except SegError as error:
             print(f"{name}: left out ({error})")
         else:

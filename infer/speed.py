@@ -1,4 +1,4 @@
-"""How fast a file is on each backend and in each precision of this machine, and how far its answers are from float32's."""
+"""How fast files are on each backend and in each precision of this machine, and how far their answers are from float32's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from infer.latency import Percentiles
 from infer.segmenter import Segmenter
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.shipped import resolve_model
 
 BACKENDS = (
     ("cpu", "float32"),
@@ -24,7 +25,15 @@ BACKENDS = (
     ("tensorrt", "float32"),
     ("tensorrt", "float16"),
 )
-"""Provider and precision; the first is what the others are compared with."""
+"""Provider and precision of a file in floats; the first is what the others are compared with."""
+
+INT8_BACKENDS = (
+    ("cpu", "int8"),
+    ("openvino", "int8"),
+    ("openvino", "bfloat16"),  # what stays float
+    ("tensorrt", "int8"),
+)
+"""Those of a file in integers."""
 
 ENOUGH = 10
 """Frames for each stream in a round."""
@@ -37,6 +46,7 @@ class Row:
     """What one backend reached.
 
     Attributes:
+        model: the file's name.
         provider: its name.
         precision: what it computed in.
         problem: why it does not run here, None where it does; nothing else is known then.
@@ -47,6 +57,7 @@ class Row:
         by_class: the same, of the pixels of each class that the reference finds; classes that it does not find are left out.
     """
 
+    model: str
     provider: str
     precision: str
     problem: str | None = None
@@ -58,22 +69,22 @@ class Row:
 
 
 def measure(
-    model: str | Path | None, pictures: Sequence[Picture], rounds: int = 5, threads: int | None = None
+    models: Sequence[str | Path | None], pictures: Sequence[Picture], rounds: int = 5, threads: int | None = None
 ) -> list[Row]:
-    """A row for each of BACKENDS; those that run take turns.
+    """A row for each file on each of its backends; those that run take turns.
 
     Args:
-        model: an ONNX file or a shipped network's name.
+        models: ONNX files or shipped networks' names, of the same classes; all are compared with the first.
         pictures: frames to run, uint8 RGB (H, W, 3), at least one.
         rounds: how often each backend sees all of them, for latency and again for frames a second.
         threads: CPU threads of the network.
 
     Raises:
-        SegError: where the file cannot be used at all.
+        SegError: where a file cannot be used at all, or has other classes than the first.
     """
     if not pictures:
         raise SegError("there are no frames to run: none of the source's could be read")
-    rows, loaded = _load(model, threads)
+    rows, loaded = _load(models, threads)
     reference = [loaded[0].alone(picture).classes for picture in pictures]
     names = loaded[0].alone.spec.as_ontology().names
     for one in loaded:
@@ -104,20 +115,24 @@ class _Loaded(NamedTuple):
     many: Segmenter
 
 
-def _load(model: str | Path | None, threads: int | None) -> tuple[list[Row], list[_Loaded]]:
-    rows, loaded = [], []
-    for provider, precision in BACKENDS:
-        row = Row(provider, precision)
-        rows.append(row)
-        try:
-            alone, many = (Segmenter(model, provider, threads, streams, precision) for streams in (1, None))
-        except SegError as error:
-            if (provider, precision) == BACKENDS[0]:
-                raise
-            row.problem = str(error)
-        else:
-            row.streams = many.streams
-            loaded.append(_Loaded(row, alone, many))
+def _load(models: Sequence[str | Path | None], threads: int | None) -> tuple[list[Row], list[_Loaded]]:
+    rows: list[Row] = []
+    loaded: list[_Loaded] = []
+    for model in models:
+        path = resolve_model(model)
+        spec = Segmenter(path, threads=threads).spec  # a file that does not run on the processor is none
+        if loaded and spec.as_ontology().names != loaded[0].alone.spec.as_ontology().names:
+            raise SegError(f"{path}: its classes are not those of {rows[0].model}; answers cannot be compared")
+        for provider, precision in INT8_BACKENDS if spec.network.get("weights") == "int8" else BACKENDS:
+            row = Row(path.name, provider, precision)
+            rows.append(row)
+            try:
+                alone, many = (Segmenter(path, provider, threads, streams, precision) for streams in (1, None))
+            except SegError as error:
+                row.problem = str(error)
+            else:
+                row.streams = many.streams
+                loaded.append(_Loaded(row, alone, many))
     return rows, loaded
 
 

@@ -1,4 +1,4 @@
-"""`seg bench`: how fast a file is on each backend of this machine."""
+"""`seg bench`: how fast files are on each backend of this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ SCENE = 540, 960
 
 
 def bench(
-    model: Annotated[
-        str | None, typer.Argument(help="An ONNX file or a shipped network's name (default: drive).")
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="ONNX files or shipped networks' names (default: drive); all are compared with the first in float32.",
+        ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Whose first frames to run (default: rendered scenes).")] = None,
     frames: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
@@ -29,13 +33,13 @@ def bench(
     output: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Latency, frames a second and agreement with float32, on every backend that runs here: `seg bench my.onnx`."""
+    """Latency, frames a second and agreement with float32, on every backend that runs here: `seg bench my.onnx my-int8.onnx`."""
     from infer.speed import measure
     from seg.files import claim, write_text
 
     if output is not None:
         claim(output, overwrite=overwrite)
-    rows = measure(model, _frames(source, frames), rounds, threads)
+    rows = measure(models or [None], _frames(source, frames), rounds, threads)
     _print(rows)
     if output is not None:
         write_text(output, json.dumps([_figures(row) for row in rows], indent=1) + "\n")
@@ -62,6 +66,7 @@ def _print(rows: list[Row]) -> None:
     from infer.latency import SHOWN
 
     table = Table(box=None, pad_edge=False)  # as wide as a pipe's 80 columns
+    several = len({row.model for row in rows}) > 1
     table.add_column("backend", no_wrap=True)
     for name in (*(f"p{percent} ms" for percent in SHOWN), "frames/s", "changed %", "most in %"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -70,7 +75,7 @@ def _print(rows: list[Row]) -> None:
             continue
         name, share = max(row.by_class.items(), key=lambda item: item[1])
         table.add_row(
-            f"{row.provider} {row.precision}",
+            _name(row, several),
             *(f"{1000 * row.latency.at(percent):.1f}" for percent in SHOWN),
             f"{row.frames_per_second:.1f}",
             f"{100 * row.changed:.3f}",
@@ -83,13 +88,18 @@ def _print(rows: list[Row]) -> None:
     )
     for row in rows:
         if row.problem is not None:
-            typer.echo(f"{row.provider} {row.precision}: not measured: {row.problem}")
+            typer.echo(f"{_name(row, several)}: not measured: {row.problem}")
+
+
+def _name(row: Row, several: bool) -> str:
+    """The backend, with the file where there are several."""
+    return f"{f'{row.model} ' if several else ''}{row.provider} {row.precision}"
 
 
 def _figures(row: Row) -> dict[str, Any]:
     from infer.latency import SHOWN
 
-    about = {"provider": row.provider, "precision": row.precision}
+    about = {"model": row.model, "provider": row.provider, "precision": row.precision}
     if row.problem is not None:
         return {**about, "problem": row.problem}
     return {

@@ -7,17 +7,9 @@ import pytest
 from media import picture, write_video
 from onnx_models import save_bands
 
-from infer import Segmenter, speed
-from infer.speed import measure
+from infer import Segmenter
+from infer.speed import BACKENDS, measure
 from seg.errors import SegError
-
-BACKENDS = tuple(backend for backend in speed.BACKENDS if backend[1] != "bfloat16")
-
-
-@pytest.fixture(autouse=True)
-def backends(monkeypatch):
-    """Without bfloat16: OpenVINO in it, in the process of all the other tests, has ended one of them with SIGSEGV."""
-    monkeypatch.setattr(speed, "BACKENDS", BACKENDS)
 
 
 @pytest.fixture
@@ -28,7 +20,7 @@ def model(tmp_path):
 def test_backends_that_run_are_timed_and_the_others_say_why(model):
     pytest.importorskip("openvino")
     pictures = [picture(index) for index in range(3)]
-    rows = measure(model, pictures, rounds=2, threads=2)
+    rows = measure([model], pictures, rounds=2, threads=2)
     assert [(row.provider, row.precision) for row in rows] == list(BACKENDS)
     first, second = rows[:2]
     for row in (first, second):
@@ -39,7 +31,7 @@ def test_backends_that_run_are_timed_and_the_others_say_why(model):
         assert row.streams == 2
     found = np.unique(np.concatenate([Segmenter(model)(rgb).classes.ravel() for rgb in pictures]))
     assert len(first.by_class) == len(found)
-    cuda = rows[2]
+    cuda = next(row for row in rows if row.provider == "cuda")
     assert cuda.provider == "cuda"
     if cuda.problem is None:
         pytest.skip("there is a GPU here")
@@ -59,7 +51,7 @@ def test_pixels_that_changed_are_counted_by_the_class_that_they_had(model, monke
     monkeypatch.setattr(Segmenter, "__call__", other)
     rgb = np.full((48, 64, 3), 250, np.uint8)
     rgb[:24] = 0
-    row = measure(model, [rgb], rounds=1)[1]
+    row = measure([model], [rgb], rounds=1)[1]
     assert row.changed == pytest.approx(0.25)
     assert sorted(row.by_class.values()) == [0, pytest.approx(0.5)]
 
@@ -67,7 +59,23 @@ def test_pixels_that_changed_are_counted_by_the_class_that_they_had(model, monke
 def test_a_file_that_cannot_be_used_is_an_error(tmp_path):
     (tmp_path / "no.onnx").write_bytes(b"text")
     with pytest.raises(SegError, match="not an ONNX file"):
-        measure(tmp_path / "no.onnx", [picture(0)])
+        measure([tmp_path / "no.onnx"], [picture(0)])
+
+
+def test_files_are_compared_with_the_first(model, tmp_path):
+    other = save_bands(tmp_path / "other.onnx", step=80)
+    rows = measure([model, other], [picture(0)], rounds=1)
+    assert [row.model for row in rows if row.provider == "cpu"] == ["bands.onnx", "other.onnx"]
+    by_file = [row.changed for row in rows if row.provider == "cpu"]
+    assert by_file[0] == 0
+    assert by_file[1] == pytest.approx(
+        np.mean(Segmenter(model)(picture(0)).classes != Segmenter(other)(picture(0)).classes)
+    )
+
+
+def test_files_of_other_classes_are_not_compared(model):
+    with pytest.raises(SegError, match=r"its classes are not those of bands\.onnx"):
+        measure([model, "camvid11"], [picture(0)])
 
 
 def test_the_command(seg, model, tmp_path):
