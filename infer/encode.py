@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from abc import abstractmethod
 from fractions import Fraction
 from pathlib import Path
@@ -11,15 +12,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from infer.fragments import copy_frames, frames_in, growing, indexed, whole_groups
 from infer.segmenter import Segmentation
 from infer.sink import Sink, check_suffix
 from infer.sinks import Paint
 from infer.sound import Sound
+from seg.files import atomic
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
@@ -41,19 +44,24 @@ class _Video(Sink):
         self._sound_of = sound
         self._sound: Sound | None = None
         self._last_pts: int | None = None
+        self._last_dts: int | None = None
         self._container: OutputContainer | None = None
+
+    def keepable(self, most: int | None) -> int:
+        """Whole groups of pictures."""
+        return whole_groups(self.partial, most)
+
+    def _skip(self, frame: Frame) -> None:
+        if (
+            self._container is None
+        ):  # the first: what is kept goes into a new file, which then takes the old one's place
+            with atomic(self.partial, self._copied) as copied:
+                self._open(frame, copied)
+                self._copy()
 
     def _write(self, frame: Frame, answer: Any) -> None:
         if self._container is None:
-            import av
-
-            self._size = (frame.rgb_HWC.shape[0], frame.rgb_HWC.shape[1])
-            options = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
-            self._container = av.open(str(self._temporary), "w", options=options)
-            self._stream = self._open_stream(self._container, *self._size)
-            self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
-            if self._sound_of is not None:
-                self._sound = Sound(self._sound_of, self._container, self.path.suffix.lower())
+            self._open(frame, self._temporary)
         picture = self._encode(frame, answer)
         pts = (frame.time_ns * 9 + 50_000) // 100_000
         if self._last_pts is not None:  # encoders refuse a clock that stands or runs backwards
@@ -61,20 +69,64 @@ class _Video(Sink):
         picture.pts = self._last_pts = pts
         picture.time_base = TIME_BASE
         picture.duration = round(1 / (self._fps * TIME_BASE))
-        self._container.mux(self._stream.encode(picture))
+        self._mux(self._stream.encode(picture))
         if self._sound is not None:
             self._sound.until(float(pts * TIME_BASE + 1 / self._fps))
 
     def _close(self) -> None:
         if self._container is None:
             return
-        container, self._container = self._container, None
         try:
-            container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
         finally:
             if self._sound is not None:
                 self._sound.close()
+            container, self._container = self._container, None
             container.close()
+
+    def _complete(self) -> None:
+        if (held := frames_in(self._temporary)) != self.frames:
+            raise OSError(errno.EIO, f"only {held} of {self.frames} frames are on the disk; is it full?")
+        if self.path.suffix.lower() != ".mkv":
+            with atomic(self._temporary, self._copied) as finished:
+                indexed(self._temporary, finished)
+
+    @property
+    def _copied(self) -> Path:
+        """Where the part is copied to, until it is whole again; a copy that was killed is overwritten by the next."""
+        return self.partial.with_name(f".{self.partial.name}")
+
+    def _open(self, frame: Frame, path: Path) -> None:
+        """Begin a file for frames of this one's size."""
+        import av
+
+        self._size = (frame.rgb_HWC.shape[0], frame.rgb_HWC.shape[1])
+        self._container = av.open(str(path), "w", options=growing(path.suffix))
+        self._stream = self._open_stream(self._container, *self._size)
+        self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
+        # a group of pictures a second: the part that a killed run loses
+        self._stream.codec_context.gop_size = max(1, round(self._fps))
+        if self._sound_of is not None:
+            self._sound = Sound(self._sound_of, self._container, self.path.suffix.lower())
+
+    def _copy(self) -> None:
+        """The frames that are kept, with their sound; the encoder goes on behind them."""
+        assert self._container is not None
+        self._container.start_encoding()
+        for (pts, dts), base in copy_frames(self.partial, self._keep, self._container, self._stream):
+            self._last_pts = max(self._last_pts or 0, round(pts * base / TIME_BASE))
+            self._last_dts = round(dts * base / TIME_BASE)
+            if self._sound is not None:
+                self._sound.until(pts * base)
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        assert self._container is not None
+        for packet in packets:
+            if self._last_dts is not None and packet.dts is not None and packet.dts <= self._last_dts:
+                packet.dts = self._last_dts + 1  # behind frames that are kept: the encoder counts from its own first
+            if packet.dts is not None:
+                self._last_dts = packet.dts
+            self._container.mux(packet)
 
     @abstractmethod
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from infer.sink import Sink
 from infer.stream import Streaming
+from seg.frame import Frame
 from seg.sources.base import Source
 
 Progress = Callable[[int], None]
@@ -45,13 +47,18 @@ class Summary:
         return self.frames / self.seconds if self.seconds else 0.0
 
 
-def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progress | None = None) -> Summary:
+def run(
+    model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progress | None = None, begin: int = 0
+) -> Summary:
     """Send every frame of `source` with the model's answer into every sink; sinks are opened and closed here.
 
     The model is a `Segmenter`, a `Watch` over one, or a `RestoreJob`; the sinks are those that take its answers. The time of each sink goes
     into the answer's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
     where the program turns it into an exception) takes effect between two frames: the outputs are finished and named,
     then KeyboardInterrupt goes on. A second one takes effect at once.
+
+    With `begin`, the sinks hold the first frames already (`infer.resume.Job`): they are decoded and passed by, and nothing
+    answers them.
 
     Raises:
         SegError: where an output cannot be written or the network refuses a frame; no output is kept then.
@@ -64,7 +71,8 @@ def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progr
             stack.enter_context(sink)
         with _between_frames(source.interrupt) as interrupt_now:
             try:
-                with closing(model.stream(source)) as answers:
+                rest = _behind(source, begin, sinks, interrupt_now)
+                with closing(model.stream(rest)) as answers:
                     for frame, answer in answers:
                         for sink in sinks:
                             before = time.perf_counter()
@@ -80,6 +88,16 @@ def run(model: Streaming, source: Source, sinks: Sequence[Sink], progress: Progr
             _finish(sinks)
     outputs = tuple(sink.path for sink in sinks if sink.kept)
     return Summary(frames, time.perf_counter() - start, source.problem, outputs)
+
+
+def _behind(source: Source, begin: int, sinks: Sequence[Sink], interrupt_now: Callable[[], None]) -> Iterator[Frame]:
+    """The frames behind the first `begin`, which the sinks pass by."""
+    frames = iter(source)
+    for frame in islice(frames, begin):
+        for sink in sinks:
+            sink.skip(frame)
+        interrupt_now()
+    return frames
 
 
 def _finish(sinks: Sequence[Sink]) -> None:

@@ -1,7 +1,8 @@
 """What every sink is: a context manager that takes frames one by one, in bounded memory.
 
-What it writes stands under a temporary name until the block ends. By its own end, Ctrl-C or SIGTERM the output is
-finished and gets its name; by any other error (a full disk...) it is removed, and an older one stays as it was.
+What it writes stands under another name (`partial`) until the block ends. By its own end, Ctrl-C or SIGTERM the output is
+finished and gets its name. By any other error (a full disk...), and where the process is killed, the part stays under that
+other name: it can be looked at, and a later run can go on with it (`infer.resume`). An older output stays as it was.
 """
 
 from __future__ import annotations
@@ -37,13 +38,38 @@ class Sink(ABC):
         self.path = path
         self.frames = 0
         self.kept = False
+        self._keep = 0
         self._state: Literal["open", "broken", "finished"] = "open"
         self._stack = ExitStack()
         self._claim(overwrite)
 
     def __enter__(self) -> Sink:
+        if not self._keep:
+            self._forget()
         self._temporary = self._stack.enter_context(self._reserve())
         return self
+
+    @property
+    def partial(self) -> Path:
+        """Where the output grows until it is complete."""
+        return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+
+    def keepable(self, most: int | None) -> int:
+        """How many frames of a killed run can be kept, at most `most` (None: as many as there are)."""
+        return 0
+
+    def keep(self, frames: int) -> None:
+        """Before the block: go on with the first `frames` frames of a killed run, `keepable` has allowed so many.
+
+        Inside it, `skip` is then called for each of these, and `write` for those behind.
+        """
+        self._keep = frames
+
+    def skip(self, frame: Frame) -> None:
+        """Pass by a frame that is kept from a killed run."""
+        with self._disk_errors():
+            self._skip(frame)
+        self.frames += 1
 
     def write(self, frame: Frame, answer: Any) -> None:
         """Add one frame and the model's answer to it; SegError where the disk takes no more."""
@@ -57,6 +83,7 @@ class Sink(ABC):
             self._state = "broken"  # unless closing comes to its end
             with self._disk_errors():
                 self._close()
+                self._complete()
             self._state = "finished"
 
     def __exit__(
@@ -71,16 +98,26 @@ class Sink(ABC):
                     raise _Unwanted
                 self.finish()
             except BaseException:
-                with suppress(Exception):  # it goes away: whether it closes cleanly does not matter any more
+                with suppress(Exception):  # what a part holds it holds, whether it closes cleanly or not
                     self._close()
                 raise
         self.kept = wanted
+        if not self.frames and not self._keep:
+            self._forget()
 
     def _claim(self, overwrite: bool) -> None:
         claim(self.path, overwrite=overwrite)
 
     def _reserve(self) -> AbstractContextManager[Path]:
-        return atomic(self.path)
+        return atomic(self.path, self.partial, keep=True)
+
+    def _forget(self) -> None:
+        """Remove what a killed run left."""
+        self.partial.unlink(missing_ok=True)
+
+    def _skip(self, frame: Frame) -> None:
+        """Pass by a frame that is kept."""
+        return
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -90,7 +127,8 @@ class Sink(ABC):
             raise
         except (OSError, ValueError) as error:  # PyAV's errors are one or the other
             reason = getattr(error, "strerror", None) or error
-            raise SegError(f"{self.path}: cannot be written ({reason}); nothing of it was kept") from error
+            left = f"what could be written is in {self.partial.name}" if self.frames else "nothing of it was kept"
+            raise SegError(f"{self.path}: cannot be written ({reason}); {left}") from error
 
     @abstractmethod
     def _write(self, frame: Frame, answer: Any) -> None:
@@ -98,7 +136,11 @@ class Sink(ABC):
 
     @abstractmethod
     def _close(self) -> None:
-        """Complete and close the output."""
+        """Close the output, complete or not."""
+
+    def _complete(self) -> None:
+        """What is left to do for a complete output, after it is closed."""
+        return
 
 
 class _Unwanted(Exception):  # noqa: N818

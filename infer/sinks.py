@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from infer.sink import Sink, check_suffix
 from infer.watch import Watched
 from seg.draw import alarm, overlay
 from seg.errors import SegError
-from seg.files import atomic_folder, claim_folder
+from seg.files import atomic, atomic_folder, claim_folder
 from seg.frame import Frame
 from seg.spec import ModelSpec
 
@@ -75,6 +77,9 @@ class OverlayImage(Sink):
         super().__init__(path, overwrite=overwrite)
         self._painter = painter
 
+    def _reserve(self) -> AbstractContextManager[Path]:
+        return atomic(self.path)
+
     def _write(self, frame: Frame, answer: Any) -> None:
         from PIL import Image
 
@@ -103,6 +108,7 @@ class PictureFolder(Sink):
 
         super().__init__(path, overwrite=overwrite)
         self._by_source = by_source
+        self._used: set[str] = set()
         self._signed = PngInfo()
         self._signed.add_text("Software", self.software)
 
@@ -118,15 +124,35 @@ class PictureFolder(Sink):
         except OSError:
             return False
 
+    @property
+    def partial(self) -> Path:
+        """The folder that grows until it is complete."""
+        return self.path.with_name(f"{self.path.name}.partial")
+
+    def keepable(self, most: int | None) -> int:
+        """All pictures but one: the last may have been cut."""
+        held = sum(1 for _ in self.partial.glob("*.png")) - 1 if self.partial.is_dir() else 0
+        return max(0, held if most is None else min(held, most))
+
     def _reserve(self) -> AbstractContextManager[Path]:
-        return atomic_folder(self.path)
+        return atomic_folder(self.path, self.partial, keep=True)
+
+    def _forget(self) -> None:
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _skip(self, frame: Frame) -> None:
+        self._used.add(self._name(frame))
 
     def _write(self, frame: Frame, answer: Any) -> None:
-        name = Path(frame.source).stem if self._by_source else f"{frame.index:06d}"
-        target = self._temporary / f"{name}.png"
-        if target.exists():  # images of one name in several formats or folders
-            target = self._temporary / f"{name}_{frame.index:06d}.png"
-        self._picture(frame, answer).save(target, compress_level=3, pnginfo=self._signed)
+        name = self._name(frame)
+        self._used.add(name)
+        self._picture(frame, answer).save(self._temporary / f"{name}.png", compress_level=3, pnginfo=self._signed)
+
+    def _name(self, frame: Frame) -> str:
+        if not self._by_source:
+            return f"{frame.index:06d}"
+        name = Path(frame.source).stem
+        return f"{name}_{frame.index:06d}" if name in self._used else name  # several formats or folders
 
     def _close(self) -> None:
         return
@@ -186,10 +212,27 @@ class Stats(Sink):
         self._names = spec.as_ontology().names
         self._file: TextIO | None = None
 
+    def keepable(self, most: int | None) -> int:
+        """Whole lines."""
+        try:
+            held = self.partial.read_bytes().count(b"\n")
+        except FileNotFoundError:
+            return 0
+        return held if most is None else min(held, most)
+
+    def _skip(self, frame: Frame) -> None:
+        if self._file is None:
+            lines = self._temporary.read_bytes().split(b"\n")[: self._keep]
+            os.truncate(self._temporary, sum(len(line) + 1 for line in lines))
+            self._file = self._open("a")
+
     def _write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._file is None:
-            self._file = self._temporary.open("w", encoding="utf-8")
+            self._file = self._open("w")
         self._file.write(json.dumps(statistics(frame, segmentation, self._names)) + "\n")
+
+    def _open(self, mode: Literal["a", "w"]) -> TextIO:
+        return self._temporary.open(mode, encoding="utf-8", buffering=1)  # line by line: a killed run keeps its own
 
     def _close(self) -> None:
         if self._file is not None:

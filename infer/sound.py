@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from av.bitstream import BitStreamFilterContext
     from av.container import OutputContainer
 
 CODECS = {
@@ -33,6 +34,7 @@ class Sound:
 
         self._path, self._output = path, output
         self._streams: dict[int, Any] = {}
+        self._filters: dict[int, BitStreamFilterContext] = {}
         self._last: dict[int, int] = {}
         self._next: Any = None
         self._input: Any = None
@@ -56,9 +58,10 @@ class Sound:
             if packet.dts is None or packet.dts <= self._last.get(number, packet.dts - 1):
                 continue  # where files were joined the clock jumps back, which no output takes
             self._last[number] = packet.dts
-            packet.stream = self._streams[number]
             try:
-                self._output.mux(packet)
+                for whole in self._filters[number].filter(packet) if number in self._filters else [packet]:
+                    whole.stream = self._streams[number]
+                    self._output.mux(whole)
             except (av.FFmpegError, ValueError) as error:
                 self._next = None
                 self._give_up(error)
@@ -70,6 +73,7 @@ class Sound:
 
     def _add(self, stream: Any, allowed: set[str] | None) -> None:
         import av
+        from av.bitstream import BitStreamFilterContext
 
         context = stream.codec_context
         name = "unknown" if context is None else context.codec.canonical_name
@@ -77,6 +81,8 @@ class Sound:
             if context is None or (allowed is not None and name not in allowed):
                 raise ValueError(f"the format does not take {name}")
             self._streams[stream.index] = self._output.add_stream_from_template(stream)
+            if name == "aac" and not context.extradata:  # a transport stream's, with a header in each packet
+                self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
         except (av.FFmpegError, ValueError) as error:
             self._give_up(error)
 

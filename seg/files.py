@@ -35,15 +35,18 @@ def claim(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, temporary: Path | None = None, *, keep: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` (same suffix) that takes its name when the block ends without an error.
+
+    `temporary` names it, for a file that is to be found if it does not come to its end, and with `keep` stays there by an
+    error too; else it is hidden, and removed.
 
     The data reach the disk before the name changes, so that a crash leaves the old file or the new, never a part.
 
     Raises:
         SegError: where the disk is full, naming `path` and not the temporary file.
     """
-    temporary = path.with_name(f".{path.stem}.partial{os.getpid()}{path.suffix}")
+    temporary = temporary or path.with_name(f".{path.stem}.partial{os.getpid()}{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -57,7 +60,8 @@ def atomic(path: Path) -> Iterator[Path]:
             "free space on its disk, or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not keep:
+            temporary.unlink(missing_ok=True)
 
 
 def claim_folder(folder: Path, ours: Callable[[Path], bool], command: str, *, overwrite: bool) -> None:
@@ -90,17 +94,21 @@ def claim_folder(folder: Path, ours: Callable[[Path], bool], command: str, *, ov
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder under a temporary name beside `folder`, whose name it takes, and place, if the block ends without an error."""
-    temporary = folder.with_name(f".{folder.name}.partial{os.getpid()}")
-    temporary.mkdir()
+def atomic_folder(folder: Path, temporary: Path | None = None, *, keep: bool = False) -> Iterator[Path]:
+    """A folder under a temporary name beside `folder`, whose name it takes, and place, if the block ends without an error.
+
+    `temporary` and `keep` are as for `atomic`; it may be there already.
+    """
+    temporary = temporary or folder.with_name(f".{folder.name}.partial{os.getpid()}")
+    temporary.mkdir(exist_ok=True)
     try:
         yield temporary
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

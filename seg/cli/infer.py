@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,10 @@ Smoothed = Annotated[
     typer.Option("--smooth", help="Steady masks: what was seen before, moved along with the picture, counts too."),
 ]
 
+Resumed = Annotated[
+    bool, typer.Option("--resume", help="Go on where a killed run stopped; the same command, and this option.")
+]
+
 
 def infer(
     words: Annotated[
@@ -66,6 +71,7 @@ def infer(
     realtime: Realtime = False,
     deadline_ms: DeadlineMs = None,
     smooth: Smoothed = False,
+    resume: Resumed = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Segment a video, images, a camera or a stream: `seg infer drive.mp4`, `seg infer my.onnx drive.mp4 --masks out`.
@@ -73,6 +79,7 @@ def infer(
     Without any output named, the overlay is written beside the source, as NAME.overlay.mp4 or .png. Novel frames, and
     those of a frozen camera, have a red border in it.
     """
+    from infer.resume import Job
     from infer.segmenter import Segmenter
     from infer.watch import Watch
     from seg.sources.open import open_source
@@ -93,8 +100,27 @@ def infer(
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
         told = [*([live.told] if live else []), watch.told]
-        run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, told)
+        name = f"{segmenter.spec.name}; {segmenter.choice}"
+        if resume and (realtime or frames.kind not in ("video", "folder")):
+            raise SegError(f"--resume: the frames of {frames.name} do not come again as they were; leave it out")
+        looks: dict[str, object] = {
+            "precision": precision,
+            "alpha": alpha,
+            "smooth": smooth,
+            "novel_above": novel_above,
+        }
+        with Job(sinks, identity(frames, model, looks), resume=resume, overwrite=overwrite) as job:
+            run_and_tell(watch, name, frames, sinks, told, job.begin)
         watch.check()
+
+
+def identity(source: Source, model: Path, options: dict[str, object]) -> dict[str, object]:
+    """What the outputs of a run depend on, so that another does not go on with it."""
+    from seg.files import sha256
+
+    files = sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs())
+    listed = hashlib.sha256(repr(files).encode()).hexdigest()
+    return {"source": source.name, "files": listed, "fps": str(source.fps), "model": sha256(model), **options}
 
 
 def live_of(

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 
 def run_and_tell(
-    model: Streaming, name: str, source: Source, sinks: list[Sink], told: Sequence[Callable[[], list[str]]] = ()
+    model: Streaming,
+    name: str,
+    source: Source,
+    sinks: list[Sink],
+    told: Sequence[Callable[[], list[str]]] = (),
+    begin: int = 0,
 ) -> None:
     """Run every frame of `source` into the sinks, with progress; print frames, speed and outputs.
 
-    `name` says what runs, and on what; `told` what else there is to print afterwards, in lines.
+    `name` says what runs, and on what; `told` what else there is to print afterwards, in lines;
+    `begin` how many frames the sinks hold already.
 
     Raises:
         SegError: where frames of the source are missing or damaged; the outputs hold the others.
@@ -32,14 +38,16 @@ def run_and_tell(
 
     try:
         with terminal_progress(source.count) as progress:
-            summary = run(model, source, sinks, progress)
+            summary = run(model, source, sinks, progress, begin)
     except KeyboardInterrupt as stop:  # a camera's usual end
         _say_all(line for each in told for line in each())
         raise _interrupted(stop, sinks) from None
+    if begin:
+        typer.echo(f"went on behind {begin} frames of the run before")
     typer.echo(f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s ({name})")
     _say_all([*(line for each in told for line in each()), *map(str, summary.outputs)])
     if summary.problem:
-        raise SegError(f"{summary.problem}; the outputs hold the {summary.frames} frames that could be read")
+        raise SegError(f"{summary.problem}; the outputs hold the {begin + summary.frames} frames that could be read")
 
 
 @contextmanager

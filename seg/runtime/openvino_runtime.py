@@ -23,7 +23,6 @@ PRECISION_HINTS = {
 """What the processor must be capable of, and the hint for the layers in float."""
 
 
-@cache
 def the_core() -> Any:
     """The one `openvino.Core` of this process, which is never given up. ImportError where OpenVINO is not installed.
 
@@ -33,6 +32,11 @@ def the_core() -> Any:
     """
     import openvino
 
+    return _core(openvino)
+
+
+@cache
+def _core(openvino: Any) -> Any:
     return openvino.Core()
 
 

@@ -95,13 +95,13 @@ class _Full(Stats):
 
 
 @pytest.mark.parametrize("when", [0, 5, "finish"])
-def test_a_full_disk_leaves_nothing_of_any_sink(segmenter, video, tmp_path, when):
+def test_a_full_disk_names_none_of_the_outputs(segmenter, video, tmp_path, when):
     with open_source(video) as source:
         full = _Full(tmp_path / "full.jsonl", segmenter.spec, when=when)
         sinks = make_sinks(segmenter, source, tmp_path)
         with pytest.raises(SegError, match="No space left on device"):
             run(segmenter, source, [*sinks[:2], full, *sinks[2:]])
-    assert list(tmp_path.iterdir()) == []
+    assert all(".partial" in left.name for left in tmp_path.iterdir())
 
 
 def test_in_another_thread_signals_are_left_alone(segmenter, video, tmp_path):

@@ -73,12 +73,14 @@ def test_contract_of_every_sink(tmp_path, which):
 
 
 @pytest.mark.parametrize("which", range(5))
-def test_an_error_leaves_nothing(tmp_path, which):
+def test_an_error_leaves_the_part_under_its_own_name(tmp_path, which):
     sink = sinks_in(tmp_path)[which]
     with pytest.raises(BrokenError):
         stop(sink, 0, BrokenError)
     assert not sink.kept
-    assert leftovers(tmp_path) == []
+    assert leftovers(tmp_path) == ([] if isinstance(sink, OverlayImage) else [sink.partial.name])
+    fill(sinks_in(tmp_path)[which], count=1)  # which does not stand in the way
+    assert leftovers(tmp_path) == [sink.path.name]
 
 
 @pytest.mark.parametrize("which", range(5))
