@@ -4,10 +4,11 @@
 
 All run the same ONNX file on all cores and write a painted video; each is a process of its own, in turns, several rounds
 long, on the clip as it is and enlarged to 1280x720 and 1920x1080. Their programs are in `bench/video_peers.py`;
-`--supervision` names a Python that has supervision and onnxruntime, because supervision brings another OpenCV.
+`--supervision` names a Python that has supervision and onnxruntime, because supervision brings another OpenCV; `--int8` a
+file of the same network that `seg export --int8` made.
 
 Then the limit: the processor time that each stage takes alone, on one thread, together over what `seg infer` has (cores
-times seconds); the time from starting the command to the mask of one picture; and, with `--memory`, the peak of memory
+times seconds); the time from starting the command to the mask of one picture; and, with `--parts memory`, the peak of memory
 over 20,000 frames against 500.
 """
 
@@ -51,7 +52,14 @@ OURS = {
     "seg infer, OpenVINO": ["--provider", "openvino"],
     "seg infer, OpenVINO bfloat16": ["--provider", "openvino", "--precision", "bfloat16"],
 }
-TARGETS = {("seg infer", LOOP): 1.6, ("seg infer", SUPERVISION): 1.6, ("seg infer, OpenVINO bfloat16", LOOP): 2.5}
+INT8 = "seg infer, OpenVINO int8"
+TARGETS = {
+    ("seg infer", LOOP): 1.6,
+    ("seg infer", SUPERVISION): 1.6,
+    ("seg infer, OpenVINO bfloat16", LOOP): 2.5,
+    (INT8, LOOP): 2.5,
+}
+PARTS = ("race", "limit", "first", "memory")
 FRAMES = 60
 """Of each stage that is run alone."""
 
@@ -70,7 +78,7 @@ def enlarged(clip: Path, size: tuple[int, int], folder: Path) -> Path:
     return path
 
 
-def contenders(model: Path, peer: Path | None) -> dict[str, list[str]]:
+def contenders(model: Path, peer: Path | None, int8: Path | None = None) -> dict[str, list[str]]:
     """By name, the words of a command that wants a clip and an output after them."""
     found = {LOOP: [sys.executable, str(PEERS), "naive", str(model)]}
     if peer is not None:
@@ -83,6 +91,8 @@ def contenders(model: Path, peer: Path | None) -> dict[str, list[str]]:
             print(f"{name}: left out ({error})")
         else:
             found[name] = [sys.executable, "-m", "seg.cli", "infer", *options, str(model)]
+    if int8 is not None:
+        found[INT8] = [sys.executable, "-m", "seg.cli", "infer", "--provider", "openvino", str(int8)]
     return found
 
 
@@ -206,7 +216,10 @@ def main() -> None:
     parser.add_argument("--supervision", type=Path, metavar="PYTHON", help="one that has supervision and onnxruntime")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clip-only", action="store_true", help="leave the enlarged clips out")
-    parser.add_argument("--memory", action="store_true", help=f"also the peak over {LONG} frames; takes long")
+    parser.add_argument("--int8", type=Path, metavar="FILE", help="the network in integers")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS[:3], help=f"memory takes long: {LONG} frames"
+    )
     parser.add_argument("--json", type=Path, help="write the figures")
     parser.add_argument("--overwrite", action="store_true")
     args = parser.parse_args()
@@ -223,27 +236,30 @@ def main() -> None:
 def measure(args: argparse.Namespace) -> dict[str, object]:
     """Everything, printed as it is found."""
     model = resolve_model(args.model)
+    figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = {"as it is": args.clip}
-        if not args.clip_only:
-            clips |= {f"{size[1]}x{size[0]}": enlarged(args.clip, size, folder) for size in SIZES}
-        commands = contenders(model, args.supervision)
-        raced = {label: race(commands, clip, args.rounds, folder) for label, clip in clips.items()}
-        print(table(raced))
-        alone = stages(model, args.clip, folder)
-        reached = statistics.median(raced["as it is"]["seg infer"]) * sum(alone.values()) / 1000 / cores()
-        print("\nms of processor time a frame: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in alone.items()))
-        print(f"of what {cores()} cores can do: {reached:.2f} (target: 0.90 at least)")
-        first = first_mask(model, args.clip, folder, args.rounds)
-        print(f"first mask after {first:.2f} s (target: 1.0 at most)")
-        figures: dict[str, object] = {
-            "frames_per_second": raced,
-            "stages_ms": alone,
-            "limit": reached,
-            "first_s": first,
-        }
-        if args.memory:
+        if "race" in args.parts:
+            clips = {"as it is": args.clip}
+            if not args.clip_only:
+                clips |= {f"{size[1]}x{size[0]}": enlarged(args.clip, size, folder) for size in SIZES}
+            commands = contenders(model, args.supervision, args.int8)
+            raced = {label: race(commands, clip, args.rounds, folder) for label, clip in clips.items()}
+            print(table(raced))
+            figures["frames_per_second"] = raced
+        if "limit" in args.parts:
+            alone = stages(model, args.clip, folder)
+            ours = race({"seg infer": contenders(model, None)["seg infer"]}, args.clip, args.rounds, folder)[
+                "seg infer"
+            ]
+            reached = statistics.median(ours) * sum(alone.values()) / 1000 / cores()
+            print("\nms of processor time a frame: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in alone.items()))
+            print(f"of what {cores()} cores can do: {reached:.2f} (target: 0.90 at least)")
+            figures |= {"stages_ms": alone, "limit": reached}
+        if "first" in args.parts:
+            figures["first_s"] = first_mask(model, args.clip, folder, args.rounds)
+            print(f"first mask after {figures['first_s']:.2f} s (target: 1.0 at most)")
+        if "memory" in args.parts:
             short, long = (peak_memory(model, args.clip, folder, frames) for frames in (SHORT, LONG))
             print(f"peak memory {long:.0f} MB over {LONG} frames, {short:.0f} over {SHORT}: {long / short - 1:+.1%}")
             figures["peak_mb"] = {SHORT: short, LONG: long}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seg.cli.infer import protect_inputs
+from seg.cli.infer import Precision, protect_inputs
 from seg.cli.running import run_and_tell, warnings_as_lines
 from seg.errors import SegError
 
@@ -25,10 +25,7 @@ def embed(
     every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a source.")] = 1,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
-    ] = None,
+    precision: Precision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that exists.")] = False,
 ) -> None:
     """Write a table of codes: `seg embed my.onnx monday.mp4 tuesday.mp4 --out drives.parquet`.

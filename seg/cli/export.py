@@ -23,6 +23,19 @@ FRAMES = 8
 CALIBRATION = 64
 """Frames whose values set the scales of integers."""
 
+Int8 = Annotated[
+    bool, typer.Option("--int8", help="Eight-bit integers, if the validation's labels allow it: see --calibration.")
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE", help="With --int8: a video, folder or glob whose values set the scales [training frames]."
+    ),
+]
+Symmetric = Annotated[
+    bool, typer.Option("--symmetric", help="With --int8: no zero points, as TensorRT wants; slower on processors.")
+]
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory or checkpoint folder.")],
@@ -47,19 +60,9 @@ def export(
     frames: Annotated[
         Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
     ] = None,
-    int8: Annotated[
-        bool,
-        typer.Option("--int8", help="Eight-bit integers, if the validation's labels allow it: see --calibration."),
-    ] = False,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE", help="With --int8: a video, folder or glob whose values set the scales [training frames]."
-        ),
-    ] = None,
-    symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="With --int8: no zero points, as TensorRT wants; slower on processors.")
-    ] = False,
+    int8: Int8 = False,
+    calibration: Calibration = None,
+    symmetric: Symmetric = False,
     name: Annotated[str | None, typer.Option(help="The model's name in its contract (default: the run's).")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence of the weights, for the contract.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,

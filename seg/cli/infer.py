@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from seg.sources.base import Source
 
 
+Precision = Annotated[
+    str | None,
+    typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
+]
 NovelAbove = Annotated[
     float | None, typer.Option(help="Mark frames of more novelty, 0..1 [0.99, where the file answers novelty].")
 ]
@@ -60,10 +65,7 @@ def infer(
     stats: Annotated[Path | None, typer.Option(help="One JSON line a frame (.jsonl).")] = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
-    ] = None,
+    precision: Precision = None,
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Weight of the paint in the overlay.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a folder of images [25].")] = None,
     novel_above: NovelAbove = None,
@@ -88,10 +90,10 @@ def infer(
     with warnings_as_lines():
         segmenter = Segmenter(model, provider, threads, streams=1 if realtime else None, precision=precision)
     with open_source(source, fps) as frames:
+        if resume and (realtime or frames.kind not in ("video", "folder")):
+            raise SegError(f"--resume: the frames of {frames.name} do not come again as they were; leave it out")
         live = live_of(segmenter, frames, realtime, deadline_ms)
-        answers: Streaming = live or segmenter
-        if smooth:
-            answers = smoothed(answers, segmenter, frames)
+        answers: Streaming = smoothed(live or segmenter, segmenter, frames) if smooth else live or segmenter
         one_camera = frames.kind not in ("image", "folder")
         watch = Watch(segmenter, novel_above=novel_above, fail_novel=fail_novel, one_camera=one_camera, model=answers)
         if not (overlay or masks or mask_video or stats):
@@ -100,21 +102,13 @@ def infer(
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
         told = [*([live.told] if live else []), watch.told]
-        name = f"{segmenter.spec.name}; {segmenter.choice}"
-        if resume and (realtime or frames.kind not in ("video", "folder")):
-            raise SegError(f"--resume: the frames of {frames.name} do not come again as they were; leave it out")
-        looks: dict[str, object] = {
-            "precision": precision,
-            "alpha": alpha,
-            "smooth": smooth,
-            "novel_above": novel_above,
-        }
+        looks = {"precision": str(precision), "alpha": alpha, "smooth": smooth, "novel_above": str(novel_above)}
         with Job(sinks, identity(frames, model, looks), resume=resume, overwrite=overwrite) as job:
-            run_and_tell(watch, name, frames, sinks, told, job.begin)
+            run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, told, job.begin)
         watch.check()
 
 
-def identity(source: Source, model: Path, options: dict[str, object]) -> dict[str, object]:
+def identity(source: Source, model: Path, options: Mapping[str, object]) -> dict[str, object]:
     """What the outputs of a run depend on, so that another does not go on with it."""
     from seg.files import sha256
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seg.cli.infer import default_overlay, protect_inputs, sound_of
+from seg.cli.infer import Precision, default_overlay, protect_inputs, sound_of
 from seg.cli.running import run_and_tell, warnings_as_lines
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def restore(
     ] = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 (openvino), float16 (tensorrt) or int8 [the file's: float32 or int8]."),
-    ] = None,
+    precision: Precision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames a second where a folder becomes a video [25].")] = None,
 ) -> None:
