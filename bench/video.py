@@ -23,17 +23,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import cv2
 
+from bench.video_stages import draw, stages
 from infer.encode import OverlayVideo
 from infer.segmenter import Segmenter
-from infer.sinks import Painter
 from seg.data.images import write_png
 from seg.errors import SegError
 from seg.files import claim, write_text
@@ -60,12 +60,7 @@ TARGETS = {
     (INT8, LOOP): 2.5,
 }
 PARTS = ("race", "limit", "first", "memory")
-FRAMES = 60
-"""Of each stage that is run alone."""
-
 SHORT, LONG = 500, 20_000
-
-T = TypeVar("T")
 
 
 def enlarged(clip: Path, size: tuple[int, int], folder: Path) -> Path:
@@ -125,31 +120,20 @@ def race(commands: dict[str, list[str]], clip: Path, rounds: int, folder: Path) 
     return found
 
 
-def stages(model: Path, clip: Path, folder: Path) -> dict[str, float]:
-    """Milliseconds of processor time that a frame takes in each stage, run alone on one thread."""
-    cv2.setNumThreads(1)
-    segmenter = Segmenter(model, threads=1)
+def backends(model: Path, int8: Path | None) -> dict[str, Segmenter]:
+    """What can run here, each on one thread; the first is ONNX Runtime in float32."""
+    wanted = {
+        "float32": (model, "cpu", None),
+        "OpenVINO": (model, "openvino", None),
+        "OpenVINO bfloat16": (model, "openvino", "bfloat16"),
+        "OpenVINO int8": (int8, "openvino", None),
+    }
     found = {}
-    with open_source(clip) as source:
-        frames, found["decode"] = _each(frame for frame, _ in zip(source, range(FRAMES), strict=False))
-        fps = source.fps
-    segmenter(frames[0])
-    answers, found["answer"] = _each(segmenter(frame) for frame in frames)
-    painter = Painter(segmenter.spec)
-    painted, found["paint"] = _each(painter(frame, answer) for frame, answer in zip(frames, answers, strict=True))
-    with OverlayVideo(folder / "stages.mp4", lambda _, picture: picture, fps) as sink:
-        start = time.process_time()
-        for frame, picture in zip(frames, painted, strict=True):
-            sink.write(frame, picture)
-        sink.finish()
-        found["encode"] = 1000 * (time.process_time() - start) / len(frames)
+    for name, (file, provider, precision) in wanted.items():
+        if file is not None:
+            with suppress(SegError):  # what does not load was told by the race
+                found[name] = Segmenter(file, provider, threads=1, precision=precision)
     return found
-
-
-def _each(work: Iterator[T]) -> tuple[list[T], float]:
-    start = time.process_time()
-    made = list(work)
-    return made, 1000 * (time.process_time() - start) / len(made)
 
 
 def first_mask(model: Path, clip: Path, folder: Path, rounds: int) -> float:
@@ -220,12 +204,14 @@ def main() -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS[:3], help=f"memory takes long: {LONG} frames"
     )
+    parser.add_argument("--plot", type=Path, help="write where the time goes, a PNG")
     parser.add_argument("--json", type=Path, help="write the figures")
     parser.add_argument("--overwrite", action="store_true")
     args = parser.parse_args()
     try:
-        if args.json is not None:
-            claim(args.json, overwrite=args.overwrite)
+        for output in (args.json, args.plot):
+            if output is not None:
+                claim(output, overwrite=args.overwrite)
         figures = measure(args)
     except SegError as error:
         raise SystemExit(f"error: {error}") from None
@@ -248,14 +234,19 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
             print(table(raced))
             figures["frames_per_second"] = raced
         if "limit" in args.parts:
-            alone = stages(model, args.clip, folder)
+            found = stages(backends(model, args.int8), args.clip, folder)
+            for name, parts in found.items():
+                said = ", ".join(f"{stage} {ms:.1f}" for stage, ms in parts.items())
+                print(f"\n{name}: ms of processor time a frame: {said}")
+            alone = found["float32"]
             ours = race({"seg infer": contenders(model, None)["seg infer"]}, args.clip, args.rounds, folder)[
                 "seg infer"
             ]
             reached = statistics.median(ours) * sum(alone.values()) / 1000 / cores()
-            print("\nms of processor time a frame: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in alone.items()))
             print(f"of what {cores()} cores can do: {reached:.2f} (target: 0.90 at least)")
-            figures |= {"stages_ms": alone, "limit": reached}
+            figures |= {"stages_ms": found, "limit": reached}
+            if args.plot is not None:
+                write_png(args.plot, draw(found))
         if "first" in args.parts:
             figures["first_s"] = first_mask(model, args.clip, folder, args.rounds)
             print(f"first mask after {figures['first_s']:.2f} s (target: 1.0 at most)")

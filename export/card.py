@@ -126,9 +126,10 @@ def _sections(file: Path, digest: str, spec: ModelSpec, notes: CardNotes, figure
 def _facts(file: Path, digest: str, spec: ModelSpec) -> str:
     size = spec.size
     network = spec.network
+    stored = network.get("weights", "float32")
     rows = {
         "file": f"`{file.name}`, {file.stat().st_size / 1e6:.1f} MB, SHA-256 `{digest}`",
-        "weights": f"stored as {network.get('weights', 'float32')}, computed in float32; SHA-256 of the checkpoint "
+        "weights": f"stored as {stored}, computed in {'int8' if stored == 'int8' else 'float32'}; SHA-256 of the checkpoint "
         f"`{spec.training.weights_hash}`",
         "licence": spec.licence,
         "network": ", ".join(f"{key} `{value}`" for key, value in network.items() if key != "weights"),

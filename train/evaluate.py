@@ -5,11 +5,8 @@ Only what has to do with a torch network imports torch: an ONNX file is evaluate
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,18 +60,6 @@ def predictions(predict: Predict, data: LabelledData, indices: range, workers: i
 
     for sample in samples(data, indices, workers):
         yield sample, predict(sample.frame_HWC)
-
-
-def threaded_predictions(predict: Predict, data: LabelledData, threads: int) -> Iterator[tuple[Sample, U8]]:
-    """Each sample with its predicted class map, in order, read ahead by threads (at least one); needs no torch."""
-    ahead = 2 * max(1, threads)
-    indices = iter(range(len(data)))
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        waiting: deque[Future[Sample]] = deque(pool.submit(data.sample, index) for index in islice(indices, ahead))
-        while waiting:
-            sample = waiting.popleft().result()
-            waiting.extend(pool.submit(data.sample, index) for index in islice(indices, 1))
-            yield sample, predict(sample.frame_HWC)
 
 
 def evaluate(pairs: Iterable[tuple[Sample, U8]], data: LabelledData) -> Confusion:

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from rich.table import Table
 
     from infer.speed import Row
 
@@ -61,12 +62,29 @@ def _frames(source: str | None, count: int) -> list[npt.NDArray[np.uint8]]:
 
 def _print(rows: list[Row]) -> None:
     from rich.console import Console
+
+    files = list(dict.fromkeys(row.model for row in rows))
+    for name in files:
+        if len(files) > 1:
+            typer.echo(name)
+        Console(highlight=False, soft_wrap=True).print(_table([row for row in rows if row.model == name]))
+    typer.echo(
+        f"ms of one frame alone; frames/s of many ({rows[0].streams} at once on the processor, one on a GPU); changed: pixels "
+        "of another class than the first row's"
+    )
+    for row in rows:
+        if row.problem is not None:
+            file = f"{row.model} " if len(files) > 1 else ""
+            typer.echo(f"{file}{row.provider} {row.precision}: not measured: {row.problem}")
+
+
+def _table(rows: list[Row]) -> Table:
+    """A line for each backend that runs here."""
     from rich.table import Table
 
     from infer.latency import SHOWN
 
     table = Table(box=None, pad_edge=False)  # as wide as a pipe's 80 columns
-    several = len({row.model for row in rows}) > 1
     table.add_column("backend", no_wrap=True)
     for name in (*(f"p{percent} ms" for percent in SHOWN), "frames/s", "changed %", "most in %"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -75,25 +93,13 @@ def _print(rows: list[Row]) -> None:
             continue
         name, share = max(row.by_class.items(), key=lambda item: item[1])
         table.add_row(
-            _name(row, several),
+            f"{row.provider} {row.precision}",
             *(f"{1000 * row.latency.at(percent):.1f}" for percent in SHOWN),
             f"{row.frames_per_second:.1f}",
             f"{100 * row.changed:.3f}",
             f"{name} {100 * share:.2f}" if share else "none",
         )
-    Console(highlight=False, soft_wrap=True).print(table)
-    typer.echo(
-        f"ms of one frame alone; frames/s of many ({rows[0].streams} at once on the processor, one on a GPU); changed: pixels "
-        "of another class than the first row's"
-    )
-    for row in rows:
-        if row.problem is not None:
-            typer.echo(f"{_name(row, several)}: not measured: {row.problem}")
-
-
-def _name(row: Row, several: bool) -> str:
-    """The backend, with the file where there are several."""
-    return f"{f'{row.model} ' if several else ''}{row.provider} {row.precision}"
+    return table
 
 
 def _figures(row: Row) -> dict[str, Any]:

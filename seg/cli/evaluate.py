@@ -57,7 +57,8 @@ def evaluate(
     ] = None,
     device: Annotated[str | None, typer.Option(help="What runs a checkpoint: auto (the default), cpu or cuda.")] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes (threads for an ONNX file, at least one) that read ahead.")
+        int,
+        typer.Option(min=0, help="Processes that read ahead for a run; an ONNX file's threads read for themselves."),
     ] = 1,
 ) -> None:
     """Measure a network: IoU, precision and recall of each class, mean IoU, pixel accuracy, confusion matrix."""
@@ -150,10 +151,10 @@ def _checkpoint(path: Path, size: str | None, provider: str | None, device: str 
 
 def _onnx(path: Path, size: str | None, provider: str | None, device: str | None) -> Model:
     from infer import Segmenter
+    from infer.labelled import segmented
     from seg.config import DataConfig
     from seg.errors import SegError
     from seg.strict import parse
-    from train.evaluate import threaded_predictions
 
     if size is not None:
         raise SegError(
@@ -161,9 +162,9 @@ def _onnx(path: Path, size: str | None, provider: str | None, device: str | None
         )
     if device is not None:
         raise SegError("--device is for runs; what runs an ONNX file is chosen with --provider")
-    segmenter = Segmenter(path, provider=provider or "cpu")
+    segmenter = Segmenter(path, provider=provider or "cpu", streams=None)
     return Model(
         segmenter.spec.as_ontology(),
         lambda: parse(DataConfig, segmenter.spec.training.validation, f"{path}'s data section"),
-        lambda data, workers: threaded_predictions(lambda frame: segmenter(frame).classes, data, workers),
+        lambda data, _: segmented(segmenter, data),
     )

@@ -7,6 +7,7 @@ import pytest
 from export import ExportOptions, Judgement, export_int8, export_run, int8
 from export.int8 import Limits, quantize
 from infer import Segmenter
+from infer.labelled import segmented
 from infer.onnx_file import read_metadata
 from infer.session import Session
 from seg.data.open import open_data
@@ -83,10 +84,10 @@ def test_the_contract_has_the_figures_of_the_integers(rounded):
 
 
 def test_the_judge_measures_as_the_evaluation_does(exact, labelled):
-    from train.evaluate import evaluate, threaded_predictions
+    from train.evaluate import evaluate
 
     segmenter = Segmenter(exact[0])
-    theirs = evaluate(threaded_predictions(lambda frame: segmenter(frame).classes, labelled, 1), labelled)
+    theirs = evaluate(segmented(segmenter, labelled), labelled)
     assert int8._report(*exact, labelled) == theirs.report(labelled.label_sets)
 
 

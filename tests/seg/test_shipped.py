@@ -10,6 +10,7 @@ from media import picture
 from onnx_models import save_bands
 
 from infer import Segmenter
+from infer.labelled import segmented
 from infer.onnx_file import read_metadata
 from seg import shipped
 from seg.classes import load_ontology
@@ -20,7 +21,7 @@ from seg.files import sha256
 from seg.metrics import PROTOCOL
 from seg.shipped import resolve_model, shipped_names
 from seg.spec import ModelSpec
-from train.evaluate import evaluate, threaded_predictions
+from train.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,7 +104,7 @@ def test_a_shipped_network_knows_real_frames_by_the_ids_of_its_ontology(name, se
     segmenter = Segmenter(shipped.FOLDER / f"{name}.onnx", threads=1)
     source = PublishedData(kind="camvid", root=str(seg_data / "camvid"), split="val", limit=6)
     data = open_data([source], segmenter.spec.as_ontology())
-    report = evaluate(threaded_predictions(lambda frame: segmenter(frame).classes, data, 1), data).report()
+    report = evaluate(segmented(segmenter, data), data).report()
     assert report.pixel_accuracy > 0.85
 
 
