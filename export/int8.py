@@ -8,10 +8,8 @@ makes integer kernels of them.
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from export.layers import Layers
 from export.onnx_file import ExportOptions, export_run
 from export.parity import Parity, classes_of, feed
 from seg.data.base import LabelledData
@@ -35,9 +32,6 @@ U8 = npt.NDArray[np.uint8]
 
 RANKED_ON = 8
 """Calibration frames on which each layer is quantised alone, to see which of them hurt."""
-
-OPERATOR = "Conv"
-"""What is quantised: nearly all of the work. Additions and poolings stay float, between the integers."""
 
 
 @dataclass(frozen=True)
@@ -152,18 +146,17 @@ def quantize(
         The contract of the new file, whose metrics are those measured here, and the judgement.
 
     Raises:
-        SegError: where the file knows no classes, nothing calibrates or judges, or too much is lost even so: saying of which
+        SegError: where the file knows no classes or answers novelty, nothing calibrates or judges, or too much is lost even so: saying of which
             classes, and by which layers. Nothing is written then.
     """
     limits = limits or Limits()
-    if not spec.classes:
-        raise SegError(f"--int8: labels are its judge, and a network of profile {spec.profile!r} knows no classes")
-    if not calibration or not len(data):
-        raise SegError(f"--int8 needs frames: {len(calibration)} to calibrate on and {len(data)} labelled ones came")
+    _check(spec, calibration, data)
     frames = [_fitted(frame, spec) for frame in calibration]
     with tempfile.TemporaryDirectory(prefix="seg-int8-") as folder:
-        layers = _Layers(source, Path(folder), [feed(frame, spec) for frame in frames], spec.inputs[0].name, symmetric)
+        layers = Layers(source, Path(folder), [feed(frame, spec) for frame in frames], spec.inputs[0].name, symmetric)
         exact = _report(source, spec, data)
+        if exact.mean_iou is None:
+            raise SegError(f"--int8: labels are its judge, and those of the {len(data)} frames name no class at all")
         rounded = Path(folder) / "rounded.onnx"
         for kept in _attempts(layers, lambda file: _changed(source, file, spec, frames[:RANKED_ON])):
             layers.write(rounded, kept)
@@ -182,49 +175,19 @@ def quantize(
     return spec, judgement
 
 
-class _Layers:
-    """The convolutions of a file, and the file with all but some of them in integers."""
-
-    def __init__(
-        self, source: Path, folder: Path, feeds: Sequence[npt.NDArray[np.generic]], name: str, symmetric: bool
-    ) -> None:
-        self._feeds, self._name, self._symmetric = feeds, name, symmetric
-        self._prepared, self._ranges = folder / "prepared.onnx", folder / "ranges.json"
-        with _silent():
-            # shapes only: what an optimiser fuses here would be other layers than the network's
-            quant_pre_process(str(source), str(self._prepared), skip_optimization=True, skip_symbolic_shape=True)
-        self.names = [node.name for node in onnx.load(self._prepared).graph.node if node.op_type == OPERATOR]
-
-    def write(self, output: Path, kept: Collection[str]) -> None:
-        """The file with every convolution in integers but those `kept`."""
-        with _silent():
-            quantize_static(
-                str(self._prepared),
-                str(output),
-                _Reader(self._name, self._feeds),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=[OPERATOR],
-                nodes_to_quantize=[name for name in self.names if name not in kept],
-                per_channel=True,
-                activation_type=QuantType.QInt8 if self._symmetric else QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                extra_options={"ActivationSymmetric": self._symmetric},
-                calibration_cache_path=str(self._ranges),  # made by the first call, read by the others
-            )
+def _check(spec: ModelSpec, calibration: Sequence[U8], data: LabelledData) -> None:
+    """SegError where nothing can be quantised, or nothing judges it."""
+    if not spec.classes:
+        raise SegError(f"--int8: labels are its judge, and a network of profile {spec.profile!r} knows no classes")
+    if any(output.name == "novelty" for output in spec.outputs):
+        raise SegError(
+            "--int8: novelty was calibrated in float32, and integers would change it; leave it out with --no-novelty"
+        )
+    if not calibration or not len(data):
+        raise SegError(f"--int8 needs frames: {len(calibration)} to calibrate on and {len(data)} labelled ones came")
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Frames as the quantiser asks for them."""
-
-    def __init__(self, name: str, feeds: Sequence[npt.NDArray[np.generic]]) -> None:
-        self._feeds = iter([{name: tensor} for tensor in feeds])
-
-    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
-        """The next feed, None at the end."""
-        return next(self._feeds, None)
-
-
-def _attempts(layers: _Layers, changed: Callable[[Path], float]) -> Iterator[list[str]]:
+def _attempts(layers: Layers, changed: Callable[[Path], float]) -> Iterator[list[str]]:
     """Which layers to keep in float: none; then the 1, 2, 4... that change most pixels when quantised alone."""
     yield []
     harm = {}
@@ -286,14 +249,3 @@ def _save(rounded: Path, output: Path, spec: ModelSpec) -> None:
     with atomic(output) as temporary:
         onnx.save(model, temporary)
         onnx.checker.check_model(str(temporary), full_check=True)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """The quantiser advises on the root logger; its errors still come as exceptions."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -46,18 +46,17 @@ class _Video(Sink):
         self._last_pts: int | None = None
         self._last_dts: int | None = None
         self._container: OutputContainer | None = None
+        self._growing: Path | None = None
 
     def keepable(self, most: int | None) -> int:
         """Whole groups of pictures."""
         return whole_groups(self.partial, most)
 
     def _skip(self, frame: Frame) -> None:
-        if (
-            self._container is None
-        ):  # the first: what is kept goes into a new file, which then takes the old one's place
-            with atomic(self.partial, self._copied) as copied:
-                self._open(frame, copied)
-                self._copy()
+        if self._container is None:  # the first: what is kept goes into a new file
+            self._open(frame, self._copied)
+            self._growing = self._copied
+            self._copy(frame.time_ns / 1e9)
 
     def _write(self, frame: Frame, answer: Any) -> None:
         if self._container is None:
@@ -85,11 +84,17 @@ class _Video(Sink):
             container.close()
 
     def _complete(self) -> None:
+        if self._growing is not None and frames_in(self._growing) >= self._keep:
+            self._take_over()
         if (held := frames_in(self._temporary)) != self.frames:
             raise OSError(errno.EIO, f"only {held} of {self.frames} frames are on the disk; is it full?")
         if self.path.suffix.lower() != ".mkv":
             with atomic(self._temporary, self._copied) as finished:
                 indexed(self._temporary, finished)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._copied.unlink(missing_ok=True)
 
     @property
     def _copied(self) -> Path:
@@ -109,11 +114,11 @@ class _Video(Sink):
         if self._sound_of is not None:
             self._sound = Sound(self._sound_of, self._container, self.path.suffix.lower())
 
-    def _copy(self) -> None:
+    def _copy(self, begin: float) -> None:
         """The frames that are kept, with their sound; the encoder goes on behind them."""
         assert self._container is not None
         self._container.start_encoding()
-        for (pts, dts), base in copy_frames(self.partial, self._keep, self._container, self._stream):
+        for (pts, dts), base in copy_frames(self.partial, self._keep, begin, self._container, self._stream):
             self._last_pts = max(self._last_pts or 0, round(pts * base / TIME_BASE))
             self._last_dts = round(dts * base / TIME_BASE)
             if self._sound is not None:
@@ -127,6 +132,14 @@ class _Video(Sink):
             if packet.dts is not None:
                 self._last_dts = packet.dts
             self._container.mux(packet)
+            if self._growing is not None and packet.is_keyframe and whole_groups(self._growing) >= self._keep:
+                self._take_over()
+
+    def _take_over(self) -> None:
+        """The new file holds all that the old part does: it takes its place."""
+        if self._growing is not None:
+            self._growing.replace(self._temporary)
+            self._growing = None
 
     @abstractmethod
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:

@@ -34,8 +34,12 @@ def whole_groups(path: Path, most: int | None = None) -> int:
     return max((start for start in starts if most is None or start <= most), default=0)
 
 
-def copy_frames(path: Path, count: int, output: OutputContainer, stream: VideoStream) -> Iterator[tuple[Any, float]]:
+def copy_frames(
+    path: Path, count: int, begin: float, output: OutputContainer, stream: VideoStream
+) -> Iterator[tuple[Any, float]]:
     """Write the first `count` frames, which are whole groups, into an output of the same encoder, one by one.
+
+    `begin` is the first frame's time in seconds: Matroska has no negative times, and moves all behind sound that begins early.
 
     Yields:
         The frame's (presentation, decoding) time in units of its time base, and the base in seconds.
@@ -50,7 +54,11 @@ def copy_frames(path: Path, count: int, output: OutputContainer, stream: VideoSt
     known = (head[-1].dts if head else None) or 0
     for ahead, packet in enumerate(reversed(head)):
         packet.dts = known - ahead
+    moved = 0
     for packet in chain(head, kept):
+        if packet is head[0] and packet.pts is not None and packet.time_base is not None:
+            moved = packet.pts - round(begin / packet.time_base)
+        packet.pts, packet.dts = (None if time is None else time - moved for time in (packet.pts, packet.dts))
         times = packet.pts, packet.dts
         base = float(packet.time_base or 0)
         packet.stream = stream

@@ -80,7 +80,7 @@ def run(
                             answer.timings[sink.kind] = time.perf_counter() - before
                         frames += 1
                         if progress is not None:
-                            progress(frames)
+                            progress(begin + frames)
                         interrupt_now()
             except KeyboardInterrupt:
                 _finish(sinks)

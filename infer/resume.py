@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
@@ -12,16 +14,25 @@ from seg.errors import SegError
 
 
 class Job:
-    """A run into sinks, as a context manager: while it lasts, a file beside its first output tells what it is.
+    """A run into sinks, as a context manager: while it lasts, a file beside each output tells what it is.
 
-    The file goes with the block, unless an error ends it or the process is killed: then it stays, with the outputs as far as
-    they got (`Sink.partial`). It is locked, so that no two runs write the same outputs.
+    These files go with the block, unless an error ends it or the process is killed: then they stay, with the outputs as far
+    as they got (`Sink.partial`). They are locked, so that no two runs write the same output.
 
     Attributes:
         begin: frames that are there already and need no answer; 0 for a run from the start.
+        aside: parts of an older run that were renamed, because its frames do not come again.
     """
 
-    def __init__(self, sinks: Sequence[Sink], key: Mapping[str, object], *, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        key: Mapping[str, object],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        live: bool = False,
+    ) -> None:
         """Claim the outputs; with `resume`, see how far they got. Before any of the sinks is entered.
 
         Args:
@@ -29,48 +40,89 @@ class Job:
             key: all that frames and answers depend on, as JSON takes it: source, model, options.
             resume: whether to go on with an unfinished run; where there is none, this one begins.
             overwrite: whether an unfinished run may be given up.
+            live: whether the frames do not come again; what an older run left is then kept under another name.
 
         Raises:
-            SegError: where another run is writing the outputs now, or one is unfinished and neither `resume` nor `overwrite`
-                is given, or `resume` is and it was another one.
+            SegError: where another run is writing one of the outputs now, or one is unfinished and neither `resume` nor
+                `overwrite` is given, or `resume` is and it was another run.
         """
-        first = sinks[0].path
-        self.path = first.with_name(f"{first.stem}.partial.json")
-        self._sinks, self._key = sinks, {**key, "outputs": [str(sink.path) for sink in sinks]}
-        self.begin = 0
-        self._file = self._lock()
-        found = self._file.read()
-        if found and resume:
-            self._compare(found)
-            self.begin = _kept(sinks)
-        elif found and not overwrite:
-            self._file.close()
-            raise SegError(
-                f"{first}: an unfinished run of it is there ({sinks[0].partial.name}); give --resume to go on with it, "
-                "or --overwrite to begin anew"
-            )
+        self._sinks, self.begin, self.aside = sinks, 0, list[Path]()
+        self._key = {**key, "outputs": [str(sink.path) for sink in sinks]}
+        self._files: list[TextIO] = []
+        found: list[str] = []
+        try:
+            for sink in sinks:
+                self._files.append(_lock(sink))
+                found.append(self._files[-1].read())
+            left = [sink for sink in sinks if sink.partial.exists()]
+            if live:
+                self.aside = [_set_aside(sink.partial) for sink in left]
+            elif left and resume:
+                self._compare(found)
+                self.begin = _kept(sinks)
+            elif left and not overwrite:
+                raise SegError(
+                    f"{left[0].path}: an unfinished run of it is there ({left[0].partial.name}); give --resume to go on with "
+                    "it, or --overwrite to begin anew"
+                )
+        except SegError:
+            self._let_go([sink for sink, text in zip(sinks, found, strict=False) if text])
+            raise
 
     def __enter__(self) -> Job:
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(json.dumps(self._key, indent=1) + "\n")
-        self._file.flush()
-        for sink in self._sinks:
+        for file, sink in zip(self._files, self._sinks, strict=True):
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps(self._key, indent=1) + "\n")
+            file.flush()
             sink.keep(self.begin)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not any(sink.partial.exists() for sink in self._sinks):
-            self.path.unlink(missing_ok=True)
-        self._file.close()
+        self._let_go([sink for sink in self._sinks if sink.partial.exists()])
 
-    def _lock(self) -> TextIO:
+    def _let_go(self, told: Sequence[Sink]) -> None:
+        """Unlock; the files that tell of these sinks' parts stay."""
+        for file, sink in zip(self._files, self._sinks, strict=False):
+            if sink not in told:
+                journal(sink).unlink(missing_ok=True)
+            file.close()
+
+    def _compare(self, found: Sequence[str]) -> None:
+        """SegError unless all that is there tells of this very run."""
+        now = json.loads(json.dumps(self._key))
+        for text, sink in zip(found, self._sinks, strict=True):
+            try:
+                before = json.loads(text)
+            except ValueError:
+                before = None
+            if not isinstance(before, dict):
+                raise SegError(
+                    f"--resume: nothing tells what run {sink.path} is of; rename {sink.partial.name} if you want it, or give "
+                    "--overwrite to begin anew"
+                )
+            other = [name for name in now if before.get(name) != now[name]]
+            if other:
+                raise SegError(
+                    f"--resume: the unfinished run was another one ({', '.join(other)} differ: "
+                    f"{before.get(other[0])} then, {now[other[0]]} now); give the same, or --overwrite to begin anew"
+                )
+
+
+def journal(sink: Sink) -> Path:
+    """The file that tells what run an output is of."""
+    return sink.path.with_name(f".{sink.path.name}.seg-job")
+
+
+def _lock(sink: Sink) -> TextIO:
+    path = journal(sink)
+    while True:
         try:
-            file = self.path.open("a+", encoding="utf-8")
+            file = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise SegError(f"{self.path}: cannot be written ({error.strerror})") from None
+            raise SegError(f"{path}: cannot be written ({error.strerror})") from None
         try:
             import fcntl
 
@@ -79,25 +131,18 @@ class Job:
             pass
         except OSError:
             file.close()
-            raise SegError(
-                f"{self._sinks[0].path}: another run is writing it now; wait, or choose another name"
-            ) from None
-        file.seek(0)
-        return file
+            raise SegError(f"{sink.path}: another run is writing it now; wait, or choose another name") from None
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            file.seek(0)
+            return file
+        file.close()  # of a run that ended between our opening and locking it
 
-    def _compare(self, found: str) -> None:
-        try:
-            before = json.loads(found)
-        except ValueError:  # killed before it was written
-            return
-        now = json.loads(json.dumps(self._key))
-        other = [name for name in now if before.get(name) != now[name]]
-        if other:
-            self._file.close()
-            raise SegError(
-                f"--resume: the unfinished run was another one ({', '.join(other)} differ: "
-                f"{before.get(other[0])} then, {now[other[0]]} now); give the same, or --overwrite to begin anew"
-            )
+
+def _set_aside(partial: Path) -> Path:
+    number = 1
+    while (free := partial.with_name(f"{partial.stem}{number}{partial.suffix}")).exists():
+        number += 1
+    return partial.rename(free)
 
 
 def _kept(sinks: Sequence[Sink]) -> int:

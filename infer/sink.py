@@ -52,7 +52,7 @@ class Sink(ABC):
     @property
     def partial(self) -> Path:
         """Where the output grows until it is complete."""
-        return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+        return self.path.with_name(f"{self.path.stem}.seg-partial{self.path.suffix}")
 
     def keepable(self, most: int | None) -> int:
         """How many frames of a killed run can be kept, at most `most` (None: as many as there are)."""
@@ -79,7 +79,7 @@ class Sink(ABC):
 
     def finish(self) -> None:
         """Complete the output under its temporary name. Leaving the block does it too; twice does no harm."""
-        if self._state == "open" and self.frames:
+        if self._state == "open" and self.frames and self.frames >= self._keep:
             self._state = "broken"  # unless closing comes to its end
             with self._disk_errors():
                 self._close()
@@ -90,7 +90,8 @@ class Sink(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         stopped = isinstance(error, KeyboardInterrupt)
-        wanted = self.frames > 0 and self._state != "broken" and (error is None or stopped)
+        passed = self.frames > 0 and self.frames >= self._keep  # else parts are more than what was passed by
+        wanted = passed and self._state != "broken" and (error is None or stopped)
         # what was reserved is named where this block ends, and removed where it raises
         with suppress(_Unwanted), self._disk_errors(), self._stack:
             try:

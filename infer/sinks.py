@@ -80,6 +80,9 @@ class OverlayImage(Sink):
     def _reserve(self) -> AbstractContextManager[Path]:
         return atomic(self.path)
 
+    def _forget(self) -> None:
+        return
+
     def _write(self, frame: Frame, answer: Any) -> None:
         from PIL import Image
 
@@ -127,7 +130,7 @@ class PictureFolder(Sink):
     @property
     def partial(self) -> Path:
         """The folder that grows until it is complete."""
-        return self.path.with_name(f"{self.path.name}.partial")
+        return self.path.with_name(f"{self.path.name}.seg-partial")
 
     def keepable(self, most: int | None) -> int:
         """All pictures but one: the last may have been cut."""
@@ -138,10 +141,20 @@ class PictureFolder(Sink):
         return atomic_folder(self.path, self.partial, keep=True)
 
     def _forget(self) -> None:
-        shutil.rmtree(self.partial, ignore_errors=True)
+        if self.partial.is_dir():
+            claim_folder(self.partial, self._is_part, self.command, overwrite=True)
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _is_part(self, path: Path) -> bool:
+        """Whether it may be a picture of ours, which the process may have been killed in the middle of."""
+        return path.suffix == ".png" and path.is_file()
 
     def _skip(self, frame: Frame) -> None:
         self._used.add(self._name(frame))
+        if len(self._used) == self._keep:  # pictures behind it are made again; the last may be cut
+            for path in self._temporary.glob("*.png"):
+                if path.stem not in self._used:
+                    path.unlink()
 
     def _write(self, frame: Frame, answer: Any) -> None:
         name = self._name(frame)

@@ -118,13 +118,14 @@ class _Loaded(NamedTuple):
 def _load(models: Sequence[str | Path | None], threads: int | None) -> tuple[list[Row], list[_Loaded]]:
     rows: list[Row] = []
     loaded: list[_Loaded] = []
-    for model in models:
-        path = resolve_model(model)
+    paths = [resolve_model(model) for model in models]
+    alike = len({path.name for path in paths}) < len(paths)
+    for path in paths:
         spec = Segmenter(path, threads=threads).spec  # a file that does not run on the processor is none
         if loaded and spec.as_ontology().names != loaded[0].alone.spec.as_ontology().names:
             raise SegError(f"{path}: its classes are not those of {rows[0].model}; answers cannot be compared")
         for provider, precision in INT8_BACKENDS if spec.network.get("weights") == "int8" else BACKENDS:
-            row = Row(path.name, provider, precision)
+            row = Row(str(path) if alike else path.name, provider, precision)
             rows.append(row)
             try:
                 alone, many = (Segmenter(path, provider, threads, streams, precision) for streams in (1, None))

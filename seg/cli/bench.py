@@ -24,7 +24,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="ONNX files or shipped networks' names (default: drive); all are compared with the first in float32.",
+            help="ONNX files or shipped networks' names (default: drive); all are compared with the first on cpu.",
         ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Whose first frames to run (default: rendered scenes).")] = None,

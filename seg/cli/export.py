@@ -171,17 +171,22 @@ def _training_frames(meta: CheckpointMeta) -> list[npt.NDArray[np.uint8]]:
 
 def _source_frames(text: str) -> list[npt.NDArray[np.uint8]]:
     """Frames spread over a source whose length nobody knows: whenever there are too many, every second is kept."""
+    from seg.errors import SegError
     from seg.sources.open import open_source
 
     kept: list[npt.NDArray[np.uint8]] = []
     step = 1
     with open_source(text) as source:
+        if source.kind in ("camera", "stream"):
+            raise SegError(f"--calibration {source.name}: does not end; record some of it, and give the file")
         for frame in source:
             if frame.index % step:
                 continue
             kept.append(frame.rgb_HWC)
             if len(kept) == 2 * CALIBRATION:
                 kept, step = kept[::2], 2 * step
+        if source.problem is not None:
+            raise SegError(f"--calibration {source.problem}")
     return kept
 
 

@@ -90,8 +90,7 @@ def infer(
     with warnings_as_lines():
         segmenter = Segmenter(model, provider, threads, streams=1 if realtime else None, precision=precision)
     with open_source(source, fps) as frames:
-        if resume and (realtime or frames.kind not in ("video", "folder")):
-            raise SegError(f"--resume: the frames of {frames.name} do not come again as they were; leave it out")
+        check_resume(resume, frames, realtime, fail_novel)
         live = live_of(segmenter, frames, realtime, deadline_ms)
         answers: Streaming = smoothed(live or segmenter, segmenter, frames) if smooth else live or segmenter
         one_camera = frames.kind not in ("image", "folder")
@@ -102,10 +101,19 @@ def infer(
         protect_inputs(frames, model, [path for path in named.values() if path])
         sinks = make_sinks(segmenter, frames, named, alpha, overwrite)
         told = [*([live.told] if live else []), watch.told]
+        protect_inputs(frames, model, [path for sink in sinks for path in (sink.path, sink.partial)])
         looks = {"precision": str(precision), "alpha": alpha, "smooth": smooth, "novel_above": str(novel_above)}
-        with Job(sinks, identity(frames, model, looks), resume=resume, overwrite=overwrite) as job:
+        once = realtime or frames.kind in ("camera", "stream")
+        with Job(sinks, identity(frames, model, looks), resume=resume, overwrite=overwrite, live=once) as job:
+            told_aside(job.aside)
             run_and_tell(watch, f"{segmenter.spec.name}; {segmenter.choice}", frames, sinks, told, job.begin)
         watch.check()
+
+
+def told_aside(parts: list[Path]) -> None:
+    """A line for each part of an older run that was renamed."""
+    for part in parts:
+        typer.echo(f"seg: warning: what a run before left is {part} now", err=True)
 
 
 def identity(source: Source, model: Path, options: Mapping[str, object]) -> dict[str, object]:
@@ -115,6 +123,14 @@ def identity(source: Source, model: Path, options: Mapping[str, object]) -> dict
     files = sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs())
     listed = hashlib.sha256(repr(files).encode()).hexdigest()
     return {"source": source.name, "files": listed, "fps": str(source.fps), "model": sha256(model), **options}
+
+
+def check_resume(resume: bool, source: Source, realtime: bool, fail_novel: float | None) -> None:
+    """SegError where a run cannot be gone on with: its frames do not come again, or all of them have to be judged."""
+    if resume and (realtime or source.kind not in ("video", "folder")):
+        raise SegError(f"--resume: the frames of {source.name} do not come again as they were; leave it out")
+    if resume and fail_novel is not None:
+        raise SegError("--resume: --fail-novel judges all frames of a run; leave one of them out")
 
 
 def live_of(

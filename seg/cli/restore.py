@@ -53,6 +53,7 @@ def restore(
             if path is not None:
                 protect_inputs(frames, path, [output])
         sink = make_sink(output, frames, overwrite)
+        protect_inputs(frames, model, [sink.partial])
         run_and_tell(job, f"{restorer.spec.name}, {task}; {restorer.choice}", frames, [sink])
 
 

@@ -178,6 +178,24 @@ def test_what_cannot_be_done(run, frames, labelled, tmp_path, changes, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_novelty_of_floats_is_not_passed_on(exact, frames, labelled, tmp_path):
+    from seg.spec import TensorSpec
+
+    novelty = TensorSpec(name="novelty", dtype="float32", layout="N", shape=(1,), meaning="how unlike")
+    spec = exact[1].model_copy(update={"outputs": (*exact[1].outputs, novelty)})
+    with pytest.raises(SegError, match="leave it out with --no-novelty"):
+        quantize(exact[0], tmp_path / "no.onnx", spec, frames, labelled)
+
+
+def test_labels_that_name_no_class_judge_nothing(exact, frames, labelled, tmp_path, monkeypatch):
+    real = int8._report
+    nothing = {"mean_iou": None, "units": {}}
+    monkeypatch.setattr(int8, "_report", lambda *given: real(*given).model_copy(update=nothing))
+    with pytest.raises(SegError, match="name no class at all"):
+        quantize(exact[0], tmp_path / "no.onnx", exact[1], frames, labelled)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_computes_in_what_it_holds(exact, rounded):
     assert Session(rounded[0]).choice == "cpu, as asked for, in int8"
     assert Session(rounded[0], precision="int8").provider == "cpu"
@@ -221,8 +239,11 @@ def test_frames_are_spread_over_a_source_of_any_length(monkeypatch):
     from seg.cli import export
     from seg.frame import Frame
 
+    class Made(list):
+        kind, problem = "video", None
+
     monkeypatch.setattr(export, "CALIBRATION", 4)
     for count, kept in ((3, [0, 1, 2]), (7, [0, 1, 2, 3, 4, 5, 6]), (8, [0, 2, 4, 6]), (33, [0, 8, 16, 24, 32])):
         made = [Frame(np.full((2, 2, 3), index, np.uint8), index, 0, "made") for index in range(count)]
-        monkeypatch.setattr("seg.sources.open.open_source", lambda text, made=made: nullcontext(made))
+        monkeypatch.setattr("seg.sources.open.open_source", lambda text, made=made: nullcontext(Made(made)))
         assert [int(frame[0, 0, 0]) for frame in export._source_frames("any")] == kept

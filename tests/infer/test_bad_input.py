@@ -173,7 +173,7 @@ def test_a_full_disk(model, folder, tmp_path, flag, name, limit):
     )
     assert_one_line(result, name, "cannot be written")
     assert not (folder / name).exists()
-    assert all(".partial" in left for left in listing(folder))
+    assert all(".seg-" in left for left in listing(folder))
 
 
 @pytest.mark.parametrize(

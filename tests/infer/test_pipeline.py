@@ -101,7 +101,7 @@ def test_a_full_disk_names_none_of_the_outputs(segmenter, video, tmp_path, when)
         sinks = make_sinks(segmenter, source, tmp_path)
         with pytest.raises(SegError, match="No space left on device"):
             run(segmenter, source, [*sinks[:2], full, *sinks[2:]])
-    assert all(".partial" in left.name for left in tmp_path.iterdir())
+    assert all(".seg-" in left.name for left in tmp_path.iterdir())
 
 
 def test_in_another_thread_signals_are_left_alone(segmenter, video, tmp_path):

@@ -64,13 +64,13 @@ def test_killed_at_any_moment_it_goes_on(job, tmp_path, module, name, number):
     folder = tmp_path / "out"
     ended = runs.seg(tmp_path, *command(model, video, folder), hook=runs.before_call, given=(module, name, number))
     assert ended.code == -signal.SIGKILL
-    again = runs.seg(tmp_path, *command(model, video, folder))
-    assert again.code == 2
-    if not (folder / "o.mp4").exists():
+    if list(folder.glob("*.seg-partial*")):
+        again = runs.seg(tmp_path, *command(model, video, folder))
+        assert again.code == 2
         assert "give --resume to go on with it, or --overwrite to begin anew" in again.stderr
-        again = runs.seg(tmp_path, *command(model, video, folder, "--resume"))
-        assert again.code == 0, again.stderr
-        assert_whole(folder, whole)
+    again = runs.seg(tmp_path, *command(model, video, folder, "--resume"))
+    assert again.code == 0, again.stderr
+    assert_whole(folder, whole)
 
 
 def test_what_was_written_plays_up_to_two_seconds_before(job, tmp_path):
@@ -80,9 +80,9 @@ def test_what_was_written_plays_up_to_two_seconds_before(job, tmp_path):
     for written in (60, 117, 190):
         arguments = command(model, video, folder, "--overwrite")
         runs.seg(tmp_path, *arguments, hook=runs.before_call, given=("infer.sinks", "statistics", written))
-        for name, pixels in (("o.partial.mp4", "rgb24"), ("m.partial.mkv", "gray")):
+        for name, pixels in (("o.seg-partial.mp4", "rgb24"), ("m.seg-partial.mkv", "gray")):
             assert playable(folder / name, pixels) >= written - 2 * RATE
-        assert len((folder / "s.partial.jsonl").read_text().splitlines()) == written - 1
+        assert len((folder / "s.seg-partial.jsonl").read_text().splitlines()) == written - 1
 
 
 def playable(path, pixels):
@@ -201,7 +201,7 @@ def test_an_error_is_gone_on_behind_as_well(job, tmp_path, seg, monkeypatch):
     monkeypatch.setattr(Stats, "_write", full)
     code, _, err = seg(*command(model, video, folder))
     assert (code, err.count("\n")) == (2, 1)
-    assert "No space left on device); what could be written is in s.partial.jsonl" in err
+    assert "No space left on device); what could be written is in s.seg-partial.jsonl" in err
     monkeypatch.undo()
     code, out, _ = seg(*command(model, video, folder, "--resume"))
     assert code == 0
@@ -225,6 +225,115 @@ def test_two_runs_at_once_do_not_mix(job, tmp_path, seg, monkeypatch):
     assert seg(*command(model, video, tmp_path / "out"))[0] == 0
     assert said[0][0] == 2
     assert "another run is writing it now" in said[0][2]
+
+
+def test_runs_that_share_one_output_do_not_mix(job, tmp_path, seg, monkeypatch):
+    from infer import resume
+
+    model, video, _ = job
+    real, said = resume.Job.__enter__, []
+    first = ["infer", model, video, "--overlay", tmp_path / "a.mp4", "--stats", tmp_path / "same.jsonl"]
+    other = ["infer", model, video, "--overlay", tmp_path / "b.mp4", "--stats", tmp_path / "same.jsonl"]
+
+    def enter(self):
+        monkeypatch.setattr(resume.Job, "__enter__", real)
+        said.append(seg(*other))
+        return real(self)
+
+    monkeypatch.setattr(resume.Job, "__enter__", enter)
+    assert seg(*first)[0] == 0
+    assert said[0][0] == 2
+    assert "same.jsonl: another run is writing it now" in said[0][2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "same.jsonl"]
+
+
+def test_names_that_have_a_stem_in_common_are_other_outputs(job, tmp_path):
+    model, video, whole = job
+    arguments = ["infer", model, video, "--overlay", tmp_path / "out.mp4"]
+    ended = runs.seg(tmp_path, *arguments, hook=runs.before_call, given=("infer.encode", "OverlayVideo._encode", 58))
+    assert ended.code == -signal.SIGKILL
+    for flag, name in (("--masks", "out"), ("--stats", "out.json"), ("--stats", "out.jsonl"), ("--overlay", "out.mkv")):
+        assert runs.seg(tmp_path, "infer", model, video, flag, tmp_path / name).code == 0
+    assert "went on behind 25" in runs.seg(tmp_path, *arguments, "--resume").stdout
+    assert read_video(tmp_path / "out.mp4")[0] == read_video(whole / "o.mp4")[0]
+
+
+def test_a_part_that_nothing_tells_of_is_not_touched(job, tmp_path, seg):
+    model, video, _ = job
+    (tmp_path / "o.seg-partial.mp4").write_bytes(b"whose")
+    for more, words in (([], "an unfinished run of it is there"), (["--resume"], "nothing tells what run")):
+        code, _, err = seg("infer", model, video, "--overlay", tmp_path / "o.mp4", *more)
+        assert code == 2
+        assert words in err
+    assert (tmp_path / "o.seg-partial.mp4").read_bytes() == b"whose"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_part_is_a_source_like_others_but_not_of_its_own_output(job, tmp_path, seg):
+    model, video, _ = job
+    part = tmp_path / "o.seg-partial.mp4"
+    part.write_bytes(video.read_bytes())
+    code, _, err = seg("infer", model, part, "--overlay", tmp_path / "o.mp4", "--overwrite")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is an input" in err
+    assert part.read_bytes() == video.read_bytes()
+    assert seg("infer", model, part, "--overlay", tmp_path / "other.mp4")[0] == 0
+
+
+@pytest.mark.parametrize("called", [1, 20])
+def test_ctrl_c_while_frames_are_passed_by_keeps_the_parts(job, tmp_path, called):
+    model, video, whole = job
+    folder = tmp_path / "out"
+    runs.seg(tmp_path, *command(model, video, folder), hook=runs.before_call, given=("infer.sinks", "statistics", 58))
+    ended = runs.seg(
+        tmp_path,
+        *command(model, video, folder, "--resume"),
+        hook=runs.before_call,
+        given=("infer.sink", "Sink.skip", called, signal.SIGINT),
+    )
+    assert ended.code == 130
+    assert not (folder / "o.mp4").exists()
+    again = runs.seg(tmp_path, *command(model, video, folder, "--resume"))
+    assert "went on behind 25" in again.stdout
+    assert_whole(folder, whole)
+
+
+@pytest.mark.parametrize("written", [1, 5, 20])
+def test_what_is_kept_is_kept_when_the_next_run_is_killed_soon(job, tmp_path, written):
+    model, video, _ = job
+    arguments = ["infer", model, video, "--overlay", tmp_path / "o.mp4"]
+    runs.seg(tmp_path, *arguments, hook=runs.before_call, given=("infer.encode", "OverlayVideo._encode", 58))
+    given = ("infer.encode", "OverlayVideo._encode", written)
+    runs.seg(tmp_path, *arguments, "--resume", hook=runs.before_call, given=given)
+    assert playable(tmp_path / "o.seg-partial.mp4", "rgb24") >= 25
+    assert "went on behind 25" in runs.seg(tmp_path, *arguments, "--resume").stdout
+
+
+def test_times_stay_where_sound_begins_before_the_pictures(job, tmp_path):
+    model = job[0]
+    video = tmp_path / "loud.mp4"
+    write_with_sound(video)
+    arguments = ["infer", model, video, "--overlay"]
+    assert runs.seg(tmp_path, *arguments, tmp_path / "whole.mkv").code == 0
+    for number in (58, 33):
+        given = ("infer.encode", "OverlayVideo._encode", number)
+        runs.seg(tmp_path, *arguments, tmp_path / "o.mkv", "--resume", hook=runs.before_call, given=given)
+    assert runs.seg(tmp_path, *arguments, tmp_path / "o.mkv", "--resume").code == 0
+    times, true = (np.array(read_video(tmp_path / name)[0]) for name in ("o.mkv", "whole.mkv"))
+    assert np.abs(times - true).max() <= 1  # Matroska's millisecond
+
+
+def test_what_a_camera_left_is_set_aside(job, tmp_path):
+    from infer.resume import Job
+    from infer.session import Session
+    from infer.sinks import Stats
+
+    sink = Stats(tmp_path / "s.jsonl", Session(job[0]).spec)
+    for number in (1, 2):
+        sink.partial.write_text(f"run {number}\n")
+        with Job([sink], {}, live=True) as live:
+            assert [path.name for path in live.aside] == [f"s.seg-partial{number}.jsonl"]
+    assert (tmp_path / "s.seg-partial1.jsonl").read_text() == "run 1\n"
 
 
 def test_with_nothing_to_go_on_with_it_begins(job, tmp_path):
