@@ -29,9 +29,11 @@ class Sink(ABC):
         path: the file or folder that it makes.
         frames: how many frames it holds.
         kept: whether the output stands under its name (after the block).
+        readable: whether a part of it can be read; else none is kept.
     """
 
     kind: str
+    readable = True
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         """Check that `path` may be written, before any work; SegError otherwise."""
@@ -110,11 +112,12 @@ class Sink(ABC):
         claim(self.path, overwrite=overwrite)
 
     def _reserve(self) -> AbstractContextManager[Path]:
-        return atomic(self.path, self.partial, keep=True)
+        return atomic(self.path, self.partial, keep=True) if self.readable else atomic(self.path)
 
     def _forget(self) -> None:
         """Remove what a killed run left."""
-        self.partial.unlink(missing_ok=True)
+        if self.readable:
+            self.partial.unlink(missing_ok=True)
 
     def _skip(self, frame: Frame) -> None:
         """Pass by a frame that is kept."""
@@ -128,7 +131,8 @@ class Sink(ABC):
             raise
         except (OSError, ValueError) as error:  # PyAV's errors are one or the other
             reason = getattr(error, "strerror", None) or error
-            left = f"what could be written is in {self.partial.name}" if self.frames else "nothing of it was kept"
+            part = self.readable and self.frames
+            left = f"what could be written is in {self.partial.name}" if part else "nothing of it was kept"
             raise SegError(f"{self.path}: cannot be written ({reason}); {left}") from error
 
     @abstractmethod

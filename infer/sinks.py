@@ -20,7 +20,7 @@ from infer.sink import Sink, check_suffix
 from infer.watch import Watched
 from seg.draw import alarm, overlay
 from seg.errors import SegError
-from seg.files import atomic, atomic_folder, claim_folder
+from seg.files import atomic_folder, claim_folder
 from seg.frame import Frame
 from seg.spec import ModelSpec
 
@@ -70,18 +70,13 @@ class OverlayImage(Sink):
     """The painted frame as a PNG or JPEG, for a source of one picture."""
 
     kind = "overlay"
+    readable = False
 
     def __init__(self, path: Path, painter: Paint, *, overwrite: bool = False) -> None:
         """SegError where the suffix is none of PICTURE_SUFFIXES."""
         check_suffix(path, PICTURE_SUFFIXES)
         super().__init__(path, overwrite=overwrite)
         self._painter = painter
-
-    def _reserve(self) -> AbstractContextManager[Path]:
-        return atomic(self.path)
-
-    def _forget(self) -> None:
-        return
 
     def _write(self, frame: Frame, answer: Any) -> None:
         from PIL import Image

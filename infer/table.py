@@ -126,6 +126,7 @@ class Table(Sink):
     """The table of codes of the frames that are written to it, in row groups of ROW_GROUP."""
 
     kind = "table"
+    readable = False  # without its end
 
     def __init__(self, path: Path, model: ModelIdentity, *, overwrite: bool = False) -> None:
         """`model` is the one whose answers will come. SegError where the suffix is not .parquet, or pyarrow is missing."""

@@ -64,7 +64,7 @@ class Guarded(Source):
                 return
             if isinstance(frame, BaseException):
                 raise frame
-            if frame is None:
+            if frame is None or self._closed.is_set():  # interrupted, where there was no room for more than a frame
                 self.problem = self._source.problem
                 return
             assert isinstance(frame, Frame)

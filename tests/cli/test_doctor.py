@@ -6,6 +6,7 @@ import pytest
 
 from seg import doctor, runtime
 from seg.cli import main
+from seg.runtime import installed as found
 
 
 def test_json_report(capsys):
@@ -50,7 +51,7 @@ def test_the_tiny_model_is_a_model():
     ],
 )
 def test_problems_are_said_and_counted(monkeypatch, capsys, installed, said):
-    monkeypatch.setattr(runtime, "distribution_version", installed.get)
+    monkeypatch.setattr(found, "distribution_version", installed.get)
     monkeypatch.setattr(doctor, "distribution_version", installed.get)
     with pytest.raises(SystemExit) as ended:
         main(["doctor"])

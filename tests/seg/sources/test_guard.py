@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -81,6 +82,19 @@ def test_interrupted_it_lets_go_of_who_waits():
     source.interrupt()
     reader.join(10)
     assert not reader.is_alive()
+    wake.set()
+
+
+def test_interrupted_before_anybody_waits():
+    """The one frame that there is room for is there already."""
+    wake = threading.Event()
+    source = Guarded(lambda: Steps(5, 1, wake), "made", 30)
+    deadline = time.monotonic() + 10
+    while not source._given.full():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    source.interrupt()
+    assert list(source) == []
     wake.set()
 
 
