@@ -28,15 +28,19 @@ class FrameGraph(nn.Module):
     def forward(self, frame_BHW3: Tensor) -> tuple[Tensor, ...]:
         """Class ids uint8 (B, H, W), the winning class's probability, uint8 (B, H, W) in 1/255, and what the monitor says."""
         rgb_B3HW = frame_BHW3.permute(0, 3, 1, 2)
-        output = self.network(rgb_B3HW)
-        logits_BCHW = output.logits_BCHW
-        top_B1HW, classes_B1HW = logits_BCHW.max(1, keepdim=True)
+        features = self.network.features(rgb_B3HW)
+        # the winner is found before cells are sorted into pixels: bytes are sorted, not the floats of all classes
+        logits_BCShw = self.network.decode(features)
+        top_B1Shw, classes_B1Shw = logits_BCShw.max(1, keepdim=True)
         # softmax of the winner alone: one exponential a class and no division a class
-        confidence_BHW = 1.0 / (logits_BCHW - top_B1HW).exp().sum(1)
-        answers = classes_B1HW.squeeze(1).to(torch.uint8), (confidence_BHW * 255.0).round().to(torch.uint8)
+        confidence_BShw = 1.0 / (logits_BCShw - top_B1Shw).exp().sum(1)
+        answers = tuple(
+            self.network.arrange(cells_BShw.to(torch.uint8), rgb_B3HW.shape[-2:]).squeeze(1)
+            for cells_BShw in (classes_B1Shw.squeeze(1), (confidence_BShw * 255.0).round())
+        )
         if self.monitor is None:
             return answers
-        code_BKHW = output.code_BKHW
+        code_BKHW = features[-1]
         return *answers, *(self.monitor(code_BKHW, rgb_B3HW) if self.novelty else self.monitor.encode(code_BKHW))
 
 

@@ -22,11 +22,16 @@ from seg.model.detail import DetailDecoder
 
 @dataclass(frozen=True)
 class Decoder:
-    """A built decoder: `module(features)` gives a map of `channels` channels at 1/`stride` of the frame."""
+    """A built decoder: `module(features)` gives a map of `channels` channels at 1/`stride` of the frame.
+
+    One with `cells` answers for every pixel of the stride x stride cell at each place; of the others the answer is
+    enlarged.
+    """
 
     module: nn.Module
     channels: int
     stride: int
+    cells: bool = False
 
 
 def _unet(stages: Sequence[int], depth: int, *, channels: Sequence[int] | None = None, **options: Any) -> Decoder:
@@ -88,9 +93,9 @@ def _segformer(stages: Sequence[int], depth: int, *, channels: int = 128) -> Dec
 
 
 def _detail(stages: Sequence[int], depth: int, *, channels: Sequence[int] | None = None) -> Decoder:
-    """Ours. `channels`: widths of the answer and of the decoder beside stages 1, 2... but the code."""
-    widths = list(channels or (8, 32, 48, 64, 96)[:depth])
-    return Decoder(DetailDecoder(stages, widths), widths[0], 1)
+    """Ours. `channels`: widths of the last map and of the decoder beside stages 1, 2... but the code."""
+    widths = list(channels or (32, 32, 48, 64, 96)[:depth])
+    return Decoder(DetailDecoder(stages, widths), widths[0], 2, cells=True)
 
 
 DECODERS: dict[str, Callable[..., Decoder]] = {

@@ -1,7 +1,7 @@
 """The segmentation autoencoder: encoder -> stage features -> code -> {class logits, reconstructed frame}.
 
 Shape suffixes: B batch, C classes, K code channels, 3 colours, H and W height and width (of the frame, or of the code for
-a code).
+a code), h and w those of the decoder's map, S pixels of a cell of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class SegmentationAutoencoder(Autoencoder):
         except (TypeError, ValueError) as error:
             raise SegError(f"decoder_options of {config.decoder!r}: {error}") from None
         self.decoder = decoder.module
-        self.head = nn.Conv2d(decoder.channels, num_classes, 3, padding=1)
+        self.cell = decoder.stride if decoder.cells else 1
+        size = 1 if decoder.cells else 3
+        self.head = nn.Conv2d(decoder.channels, num_classes * self.cell**2, size, padding=size // 2)
         initialize_decoder(self.decoder)
         supervised = self.stage_channels[-2:] if config.auxiliary else ()
         self.auxiliary = nn.ModuleList(nn.Conv2d(width, num_classes, 1) for width in supervised)
@@ -61,16 +63,32 @@ class SegmentationAutoencoder(Autoencoder):
         height, width = rgb_B3HW.shape[-2:]
         features = self.features(rgb_B3HW)
         code_BKHW = features[-1]
-        logits_BCHW = self.head(self.decoder(features))
-        padded = (height + -height % self.stride, width + -width % self.stride)
-        if tuple(logits_BCHW.shape[-2:]) != padded:
-            logits_BCHW = F.interpolate(logits_BCHW, size=padded, mode="bilinear", align_corners=False)
-        if padded != (height, width):  # a crop that keeps everything would still cost the gradient a copy
-            logits_BCHW = logits_BCHW[..., :height, :width]
+        logits_BCHW = self.arrange(self.decode(features).flatten(1, 2), (height, width))
         reconstruction_B3HW = self.reconstruct(code_BKHW, (height, width)) if self.reconstruction is not None else None
         heads = self.auxiliary if self.training else ()
         auxiliary = tuple(head(stage_BCHW) for head, stage_BCHW in zip(heads, features[-2:], strict=False))
         return Output(logits_BCHW, code_BKHW, reconstruction_B3HW, auxiliary)
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """Class logits by cells, (B, C, S, h, w): each place answers for the S pixels of its cell, row by row.
+
+        All cells together are the padded frame; of a decoder without cells each pixel is one (S = 1).
+
+        Args:
+            features: of `Autoencoder.features`.
+        """
+        logits_BNhw = self.head(self.decoder(features))
+        padded = tuple(side // self.cell for side in features[0].shape[-2:])
+        if tuple(logits_BNhw.shape[-2:]) != padded:
+            logits_BNhw = F.interpolate(logits_BNhw, size=padded, mode="bilinear", align_corners=False)
+        return logits_BNhw.unflatten(1, (-1, self.cell**2))
+
+    def arrange(self, cells_BNhw: Tensor, size: tuple[int, int]) -> Tensor:
+        """The maps, (B, N / S, H, W) of `size` (height, width), whose cells stand in the channels, as `decode` makes them."""
+        maps_BNHW = F.pixel_shuffle(cells_BNhw, self.cell) if self.cell > 1 else cells_BNhw
+        if tuple(maps_BNHW.shape[-2:]) != size:  # a crop that keeps everything would still cost the gradient a copy
+            maps_BNHW = maps_BNHW[..., : size[0], : size[1]]
+        return maps_BNHW
 
 
 def build_network(num_classes: int, config: ModelConfig) -> SegmentationAutoencoder:

@@ -181,6 +181,25 @@ class TestDetail(AnySize):
     decoder = "detail"
 
 
+@pytest.mark.parametrize(("decoder", "side"), [("detail", 2), ("linknet", 1), ("deeplabv3plus", 1)])
+def test_cells_are_the_pixels(decoder, side):
+    """What the file finds in cells and sorts as bytes is what the logits of the pixels say, at an odd size too."""
+    net = network(decoder=decoder, encoder_options={"depth": 3}).eval()
+    frame = frames(1, 3, 45, 71)
+    with torch.inference_mode():
+        cells_BCShw = net.decode(net.features(frame))
+        logits_BCHW = net(frame).logits_BCHW
+        classes_BHW, confidence_BHW = FrameGraph(net)(frame.permute(0, 2, 3, 1))
+    assert cells_BCShw.shape == (1, CLASSES, side**2, 48 // side, 72 // side)
+    # row by row: pixel (y, x) is number (y % side) * side + x % side of cell (y // side, x // side)
+    for y, x in [(0, 0), (0, 1), (7, 4), (44, 70)]:
+        cell_BC = cells_BCShw[:, :, (y % side) * side + x % side, y // side, x // side]
+        assert torch.equal(cell_BC, logits_BCHW[:, :, y, x])
+    assert torch.equal(classes_BHW, logits_BCHW.argmax(1).to(torch.uint8))
+    expected_BHW = logits_BCHW.softmax(1).amax(1) * 255
+    assert (confidence_BHW - expected_BHW).abs().max() <= 0.51
+
+
 def test_every_decoder_has_its_contract():
     from seg.model.decoders import DECODERS
 
