@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export SEG_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test lint lock clean models
+.PHONY: setup demo test lint lock clean models first-stretch
 
 # --system-certs: like pip, uv then trusts what the machine trusts, a company's own certificate too
 setup: .venv/.installed
@@ -32,13 +32,17 @@ test: lint
 # the networks inside the package: trained where $(RUNS) does not hold the whole run yet, exported, measured, described
 models: model-camvid11 model-drive
 
-model-camvid11: RUN := camvid-quick
-model-camvid11: OVERRIDES :=
+model-camvid11: RUN := camvid
+model-camvid11: first-stretch
+model-camvid11: OVERRIDES := init=$(RUNS)/camvid-quick
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
 model-drive: model-camvid11
-model-drive: OVERRIDES := model.encoder_weights=$(RUNS)/camvid-quick/checkpoints/best/weights.safetensors
+model-drive: OVERRIDES := model.encoder_weights=$(RUNS)/camvid/checkpoints/best/weights.safetensors
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
+
+first-stretch: setup
+	$(BIN)/seg train configs/train/camvid-quick.yaml --out $(RUNS)/camvid-quick --resume
 
 model-%: setup
 	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume
