@@ -77,11 +77,12 @@ class SegmentationAutoencoder(Autoencoder):
         Args:
             features: of `Autoencoder.features`.
         """
-        logits_BNhw = self.head(self.decoder(features))
+        logits_BNhw: Tensor = self.head(self.decoder(features))
         padded = tuple(side // self.cell for side in features[0].shape[-2:])
         if tuple(logits_BNhw.shape[-2:]) != padded:
             logits_BNhw = F.interpolate(logits_BNhw, size=padded, mode="bilinear", align_corners=False)
-        return logits_BNhw.unflatten(1, (-1, self.cell**2))
+        cells_BCShw: Tensor = logits_BNhw.unflatten(1, (-1, self.cell**2))  # type: ignore[no-untyped-call]
+        return cells_BCShw
 
     def arrange(self, cells_BNhw: Tensor, size: tuple[int, int]) -> Tensor:
         """The maps, (B, N / S, H, W) of `size` (height, width), whose cells stand in the channels, as `decode` makes them."""
