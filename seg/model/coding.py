@@ -137,7 +137,7 @@ class FrameCoder:
         features = network.features(torch.tensor(fit_frame(received.frame_HWC, self.size)).permute(2, 0, 1)[None])
         features[-1] = received.code_1KHW
         padded = (features[0].shape[-2], features[0].shape[-1])
-        chances_1CHW = _chances(network.arrange(network.decode(features).flatten(1, 2), padded), padded)
+        chances_1CHW = _chances(network.logits(features, padded), padded)
         if len(network.auxiliary):
             chances_1CHW += CODE_ALONE * _chances(network.auxiliary[-1](received.code_1KHW), padded)
         classes_HW = chances_1CHW[0, :, : self.size[0], : self.size[1]].argmax(0).byte().numpy()

@@ -63,11 +63,15 @@ class SegmentationAutoencoder(Autoencoder):
         height, width = rgb_B3HW.shape[-2:]
         features = self.features(rgb_B3HW)
         code_BKHW = features[-1]
-        logits_BCHW = self.arrange(self.decode(features).flatten(1, 2), (height, width))
+        logits_BCHW = self.logits(features, (height, width))
         reconstruction_B3HW = self.reconstruct(code_BKHW, (height, width)) if self.reconstruction is not None else None
         heads = self.auxiliary if self.training else ()
         auxiliary = tuple(head(stage_BCHW) for head, stage_BCHW in zip(heads, features[-2:], strict=False))
         return Output(logits_BCHW, code_BKHW, reconstruction_B3HW, auxiliary)
+
+    def logits(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Class logits of every pixel, (B, C, H, W), of the upper left `size` (height, width) of the padded frame."""
+        return self.arrange(self.decode(features).flatten(1, 2), size)
 
     def decode(self, features: list[Tensor]) -> Tensor:
         """Class logits by cells, (B, C, S, h, w): each place answers for the S pixels of its cell, row by row.
