@@ -205,10 +205,11 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
 
     Of a pretraining run the encoder and its code are taken, and the reconstruction decoder where this network has one; what
     it has learned is kept, and the scale of its weights is that of fresh ones (`seg.model.scale`).
+    Of a run for other classes everything is taken but the classifiers, which start fresh.
     Auxiliary classifiers are of training alone: those that only one of the two networks has stay fresh, or behind.
 
     Raises:
-        SegError: if it was trained for other classes, or has another shape.
+        SegError: if it has another shape.
     """
     folder = find_checkpoint(path)
     meta = load_meta(folder)
@@ -221,10 +222,7 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
         fresh = ("auxiliary.",)
         left = tuple(name for name in tensors if name.startswith(fresh) and name not in own)
     else:
-        raise SegError(
-            f"{path}: was trained for the classes of {meta.ontology.name!r} ({', '.join(meta.ontology.names)}), "
-            f"this run is for {ontology.name!r} ({', '.join(ontology.names)}); give a run of the same ontology"
-        )
+        fresh = left = ("head.", "auxiliary.")
     kept = {name: value for name, value in own.items() if name.startswith(fresh)}
     taken = {name: value for name, value in tensors.items() if not name.startswith(left)}
     load_weights(network, kept | taken, str(folder))

@@ -215,14 +215,26 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert {entry.name for entry in (tmp_path / "best").iterdir()} == {"meta.json", "weights.safetensors"}
 
 
-def test_init_from_another_ontology_names_both(tmp_path):
+def test_init_takes_over_the_whole_network(tmp_path):
     save_checkpoint(tmp_path / "best", meta_of(1), {"weights": dict(network().state_dict())})
-    other = load_ontology("camvid11")
-    with pytest.raises(SegError, match=r"classes of 'drive' \(background, road.*this run is for 'camvid11' \(sky"):
-        start_from(build_network(len(other), CONFIG.model), other, tmp_path / "best")
     net = network()
     start_from(net, load_ontology("drive"), tmp_path / "best")
-    assert torch.equal(net.head.weight, load_tensors(tmp_path / "best" / "weights.safetensors")["head.weight"])
+    torch.testing.assert_close(
+        dict(net.state_dict()), load_tensors(tmp_path / "best" / "weights.safetensors"), rtol=0, atol=0
+    )
+
+
+def test_init_from_a_run_for_other_classes_takes_all_but_the_classifiers(tmp_path):
+    trained = network(auxiliary=True)
+    save_checkpoint(tmp_path / "best", meta_of(1), {"weights": dict(trained.state_dict())})
+    other = load_ontology("camvid11")
+    model = CONFIG.model.model_copy(update={"auxiliary": True})
+    started = build_network(len(other), model)
+    fresh = {name: value.clone() for name, value in started.state_dict().items()}
+    start_from(started, other, tmp_path / "best")
+    for name, value in started.state_dict().items():
+        expected = fresh if name.startswith(("head.", "auxiliary.")) else trained.state_dict()
+        assert torch.equal(value, expected[name]), name
 
 
 def test_a_network_with_auxiliary_classifiers_is_loaded(tmp_path):
