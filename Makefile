@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export SEG_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test lint lock clean models first-stretch
+.PHONY: setup demo test lint lock clean models stretches
 
 # --system-certs: like pip, uv then trusts what the machine trusts, a company's own certificate too
 setup: .venv/.installed
@@ -33,18 +33,18 @@ test: lint
 models: model-camvid11 model-drive
 
 model-camvid11: RUN := camvid
-model-camvid11: first-stretch
-model-camvid11: OVERRIDES := init=$(RUNS)/camvid-quick
+model-camvid11: OVERRIDES := init=$(RUNS)/camvid-second
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
-model-drive: model-camvid11
-model-drive: OVERRIDES := model.encoder_weights=$(RUNS)/camvid/checkpoints/best/weights.safetensors
+model-drive: OVERRIDES := init=$(RUNS)/camvid-second
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
 
-first-stretch: setup
+# the stretches before the last: both networks go on from here
+stretches: setup
 	$(BIN)/seg train configs/train/camvid-quick.yaml --out $(RUNS)/camvid-quick --resume
+	$(BIN)/seg train configs/train/camvid-second.yaml init=$(RUNS)/camvid-quick --out $(RUNS)/camvid-second --resume
 
-model-%: setup
+model-%: stretches
 	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume
 	$(BIN)/seg calibrate $(RUNS)/$(RUN) --overwrite
 	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --no-novelty --licence "$(LICENCE)" --overwrite
