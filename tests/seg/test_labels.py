@@ -27,6 +27,7 @@ def test_the_promised_label_files_are_here() -> None:
     assert {path.stem for path in FILES} == {
         "bdd100k", "bdd100k-lanes", "camvid11", "camvid11-plainroad", "camvid32", "carla", "carla-old",
         "cityscapes-color", "cityscapes-ids", "cityscapes-trainids", "comma10k", "mapillary", "synthetic",
+        "synthetic-lanes",
     }  # fmt: skip
     assert {stem for stem, ontology in SHIPPED if ontology == "drive"} == {path.stem for path in FILES}
 
@@ -55,6 +56,9 @@ def test_shipped_file_loads(stem: str, ontology: str) -> None:
         ("camvid11", 10, {"background", "vehicle"}),
         ("camvid11", 11, set()),
         ("camvid11-plainroad", 3, {"road"}),
+        ("synthetic-lanes", 8, {"background", "vehicle"}),
+        ("synthetic-lanes", 2, {"background", "pole"}),
+        ("synthetic-lanes", 10, {"lane"}),
         ("camvid32", pack_color(128, 64, 128), {"road"}),
         ("camvid32", pack_color(128, 0, 192), {"lane"}),
         ("camvid32", pack_color(192, 0, 64), {"road", "lane"}),
