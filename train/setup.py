@@ -16,8 +16,10 @@ from seg.errors import SegError
 from seg.labels import LabelSpace
 from seg.model.autoencoder import Autoencoder
 from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_autoencoder, load_weights, start_from
-from seg.model.network import build_network
+from seg.model.network import SegmentationAutoencoder, build_network
+from seg.model.unfold import start_from_file
 from seg.paths import expand
+from seg.shipped import resolve_model
 from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
 from train.losses import SegmentationLoss, value_weights
@@ -28,6 +30,9 @@ from train.run import RunDirectory, config_hash, data_hash, data_names, versions
 from train.segmentation import SegmentationTask
 from train.state import State
 from train.task import Setting, Task
+
+MEASURED = 32
+"""How many frames the norms of an exported network are measured on, about."""
 
 AnyRun = RunConfig | PretrainConfig
 Model = TypeVar("Model", bound=EncoderConfig)
@@ -137,7 +142,7 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     ontology, space, world = ground.ontology, ground.space, ground.world
     network = build_network(len(ontology), config.model if fresh else _from_nowhere(config.model))
     if config.init is not None and fresh:
-        start_from(network, ontology, expand(config.init))
+        _start(network, config.init, ontology, ground.train)
     _place(network, config, ground)
     if world.is_main:
         measure_pixels(ground.train, ground.run, config.weight_frames)
@@ -147,6 +152,15 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     setting = ground.setting(config)
     task = SegmentationTask(network, config, ontology, loss, setting)
     return task, CheckpointMeta(ontology=ontology, **ground.about(config, setting.size))
+
+
+def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> None:
+    """Weights from a run, a checkpoint, an exported file or a shipped network."""
+    path = resolve_model(expand(init))
+    if path.suffix != ".onnx":
+        return start_from(network, ontology, path)
+    step = max(1, len(train) // MEASURED)
+    return start_from_file(network, ontology, path, (train.frame(index) for index in range(0, len(train), step)))
 
 
 def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tuple[ReconstructionTask, PretrainMeta]:

@@ -106,7 +106,8 @@ class OptimizerConfig(Strict):
 class LoopConfig(Strict):
     """What every training run says about its loop, whatever it learns.
 
-    `init` is a run or checkpoint whose weights to start from. An epoch is `epoch_size` samples (default: as many as there
+    `init` is a run or checkpoint whose weights to start from; of `seg train`, an exported file or the name of a shipped
+    network too. An epoch is `epoch_size` samples (default: as many as there
     are). `batch_size` is of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint
     is written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
     """

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
 EXAMPLE = 64
 """Sides of the picture that is sent through to see what follows what."""
 
@@ -25,7 +27,7 @@ def rescale(network: nn.Module, reference: Mapping[str, Tensor]) -> None:
     """
     names = {module: name for name, module in network.named_modules()}
     with torch.no_grad():
-        for convolution, norm in _pairs(network):
+        for convolution, norm in convolutions_with_norms(network):
             fresh = reference[f"{names[convolution]}.weight"].norm()
             factor = fresh / convolution.weight.norm().clamp_min(1e-12)
             convolution.weight *= factor
@@ -37,13 +39,13 @@ def rescale(network: nn.Module, reference: Mapping[str, Tensor]) -> None:
             norm.running_var *= factor**2
 
 
-def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Which batch norm takes the output of which convolution, found by sending a picture through."""
-    made: list[tuple[Tensor, nn.Conv2d]] = []  # kept alive: the next tensor would get the same identity
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+def convolutions_with_norms(network: nn.Module) -> list[tuple[Convolution, nn.BatchNorm2d]]:
+    """The convolutions whose output a batch norm takes, each with it, found by sending a picture through."""
+    made: list[tuple[Tensor, Convolution]] = []  # kept alive: the next tensor would get the same identity
+    pairs: list[tuple[Convolution, nn.BatchNorm2d]] = []
 
     def note(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
+        assert isinstance(module, Convolution)
         made.append((output, module))
 
     def match(module: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -51,7 +53,7 @@ def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
         pairs.extend((convolution, module) for output, convolution in made if output is given[0])
 
     modules = list(network.modules())
-    handles = [module.register_forward_hook(note) for module in modules if isinstance(module, nn.Conv2d)]
+    handles = [module.register_forward_hook(note) for module in modules if isinstance(module, Convolution)]
     handles += [module.register_forward_pre_hook(match) for module in modules if isinstance(module, nn.BatchNorm2d)]
     was_training = network.training
     try:
