@@ -33,16 +33,17 @@ test: lint
 models: model-camvid11 model-drive
 
 model-camvid11: RUN := camvid
-model-camvid11: OVERRIDES := init=$(RUNS)/camvid-second
+model-camvid11: OVERRIDES := init=$(RUNS)/camvid-third
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
-model-drive: OVERRIDES := init=$(RUNS)/camvid-second
+model-drive: OVERRIDES := init=$(RUNS)/camvid-third
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
 
 # the stretches before the last: both networks go on from here
 stretches: setup
 	$(BIN)/seg train configs/train/camvid-quick.yaml --out $(RUNS)/camvid-quick --resume
 	$(BIN)/seg train configs/train/camvid-second.yaml init=$(RUNS)/camvid-quick --out $(RUNS)/camvid-second --resume
+	$(BIN)/seg train configs/train/camvid-third.yaml init=$(RUNS)/camvid-second --out $(RUNS)/camvid-third --resume
 
 model-%: stretches
 	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume

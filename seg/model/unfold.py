@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
@@ -146,7 +146,7 @@ def _take(norm: nn.BatchNorm2d, mean_C: Tensor, variance_C: Tensor) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale_C = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    norm.bias += scale_C * (mean_C - norm.running_mean)
+    norm.bias.add_(scale_C * (mean_C - norm.running_mean))
     norm.weight.copy_(scale_C * (variance_C + norm.eps).sqrt())
     norm.running_mean.copy_(mean_C)
     norm.running_var.copy_(variance_C)
