@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from seg.errors import InterruptedRunError, SegError
@@ -136,6 +137,10 @@ def train_step(parts: Parts, task: Task | DistributedDataParallel, batch: Batch)
     # dropout, mixing and corruption depend on the step alone, not on what ran before a resume
     torch.manual_seed((config.seed * 1_000_003 + state.progress.step) * world.size + world.rank)
     state.network.train()
+    if config.freeze_norms:
+        for module in state.network.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
     learned = parts.task.parts(batch, config.accumulate)
     losses = []
     for number, part in enumerate(learned, start=1):

@@ -107,14 +107,15 @@ class LoopConfig(Strict):
     """What every training run says about its loop, whatever it learns.
 
     `init` is a run or checkpoint whose weights to start from; of `seg train`, an exported file or the name of a shipped
-    network too. An epoch is `epoch_size` samples (default: as many as there
-    are). `batch_size` is of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint
+    network too. With `freeze_norms` batch norms keep the statistics that came with it: those of mixed or tiny batches would
+    not be those of the frames to come. An epoch is `epoch_size` samples (default: as many as there are). `batch_size` is of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint
     is written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig
     init: str | None = None
+    freeze_norms: bool = False
     augment: AugmentConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: Positive = 40
@@ -133,6 +134,12 @@ class LoopConfig(Strict):
     def _batch_divides(self) -> Self:
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        return self
+
+    @model_validator(mode="after")
+    def _statistics_are_there(self) -> Self:
+        if self.freeze_norms and self.init is None:
+            raise ValueError("freeze_norms keeps the statistics of the weights to start from: set init too")
         return self
 
 

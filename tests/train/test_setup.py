@@ -14,7 +14,10 @@ from seg.cli.training import share_cores
 from seg.config import RunConfig
 from seg.errors import SegError
 from seg.model.checkpoint import load_network
+from train.batches import training_batches
 from train.distributed import World
+from train.loop import train_step
+from train.plan import PlannedBatches
 from train.run import RunDirectory
 from train.setup import choose_device, prepare, sample_names
 
@@ -97,6 +100,25 @@ def test_init_from_a_run_for_other_classes_keeps_all_but_its_classifiers(tmp_pat
         "head.bias",
     }
     assert len(started["head.bias"]) % 11 == 0  # as many for each pixel of a cell
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_norms_keep_the_statistics_that_came_with_the_start(tmp_path, tmp_path_factory, frozen):
+    parts = parts_of(tmp_path, init=str(runs.trained(tmp_path_factory)), freeze_norms=frozen)
+    before = {name: value.clone() for name, value in parts.state.network.state_dict().items()}
+    batches = training_batches(parts.train, parts.config.augment, PlannedBatches(parts.plan, 0, 1, 0, 1), 0)
+    train_step(parts, parts.task, next(batches))
+    after = parts.state.network.state_dict()
+    changed = {name.rpartition(".")[2] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert "weight" in changed
+    assert ("running_mean" in changed, "running_var" in changed) == (not frozen, not frozen)
+
+
+def test_frozen_norms_want_a_start():
+    with pytest.raises(
+        ValueError, match="freeze_norms keeps the statistics of the weights to start from: set init too"
+    ):
+        RunConfig.model_validate(runs.config(freeze_norms=True))
 
 
 def test_a_cache_changes_no_loss_and_keeps_what_was_decoded(tmp_path):
