@@ -93,7 +93,7 @@ class Segmenter:
             frame: uint8 RGB of shape (H, W, 3), any size, or a `Frame` that holds one.
 
         Raises:
-            SegError: where the array is not that, or the network refuses it.
+            SegError: where the array is not that, or the network refuses it or answers what is no number.
         """
         rgb_HWC = frame.rgb_HWC if isinstance(frame, Frame) else frame
         check_picture(rgb_HWC)
@@ -102,6 +102,7 @@ class Segmenter:
         ready = time.perf_counter()
         answers = self._session.run(tensor)
         answered = time.perf_counter()
+        self._check_numbers(answers)
         classes, confidence = self._read(answers)
         size = (rgb_HWC.shape[0], rgb_HWC.shape[1])
         classes = fit_map(classes, size)
@@ -136,6 +137,20 @@ class Segmenter:
         low, high = self.spec.value_range
         planes = np.ascontiguousarray(rgb_HWC.transpose(2, 0, 1), dtype=np.float32)
         return (planes * np.float32((high - low) / 255) + np.float32(low))[None]
+
+    def _check_numbers(self, answers: Mapping[str, npt.NDArray[Any]]) -> None:
+        """SegError if an answer holds what is no number, which would read as one class everywhere.
+
+        In bytes a NaN is 0, which no probability of the winning class is: that is 1/C at least, and C under 128 leaves 2.
+        """
+        broken = [name for name, value in answers.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+        if self.spec.profile == "frame" and len(self.spec.classes) < 128 and not answers["confidence"].all():
+            broken.append("confidence")
+        if broken:
+            raise SegError(
+                f"{self.spec.name}: the network answers what is no number (NaN or infinite {', '.join(broken)}): its weights "
+                f"are damaged or overflow in this precision on {self.provider}; export it again, or use --precision float32"
+            )
 
     def _read(self, answers: Mapping[str, npt.NDArray[Any]]) -> tuple[Picture, Picture | None]:
         """Class ids and confidence at the network's size, whatever the profile."""

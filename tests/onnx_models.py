@@ -78,13 +78,14 @@ def save_bands(path: Path, profile: str = "frame", metadata: bool = True, step: 
         helper.make_node("Min", ["scaled", "top"], ["band"]),
     ]
     if profile == "frame":
-        consts["bytes"] = np.float32(255)
+        consts["bytes"], consts["least"] = np.float32(254), np.float32(1)  # no probability is 0: that is a NaN's
         nodes += [
             helper.make_node("Cast", ["band"], ["classes"], to=TensorProto.UINT8),
             helper.make_node("Floor", ["band"], ["floor"]),
             helper.make_node("Sub", ["band", "floor"], ["rest"]),
             helper.make_node("Mul", ["rest", "bytes"], ["rest_bytes"]),
-            helper.make_node("Cast", ["rest_bytes"], ["confidence"], to=TensorProto.UINT8),
+            helper.make_node("Add", ["rest_bytes", "least"], ["more_bytes"]),
+            helper.make_node("Cast", ["more_bytes"], ["confidence"], to=TensorProto.UINT8),
         ]
         consts["all"] = np.array([1, 2], np.int64)
         if options.get("novelty"):

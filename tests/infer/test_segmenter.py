@@ -1,8 +1,10 @@
 """The library's front door: frames of any size in, answers of that size out."""
 
 import numpy as np
+import onnx
 import pytest
 from media import picture
+from onnx import numpy_helper
 from onnx_models import expected_classes, save_bands
 
 from infer import Segmenter, open_source
@@ -120,3 +122,14 @@ def test_shipped_networks_by_name(tmp_path, monkeypatch):
     assert Segmenter("camvid11", threads=1).spec.size.height == 24
     with pytest.raises(SegError, match="no shipped network of that name; did you mean 'camvid11'"):
         Segmenter("camvid")
+
+
+@pytest.mark.parametrize("profile", ["frame", "logits"])
+def test_answers_that_are_no_numbers_are_refused(tmp_path, profile):
+    model = onnx.load(save_bands(tmp_path / "whole.onnx", profile))
+    (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "scale")
+    scale.CopyFrom(numpy_helper.from_array(np.float32("nan"), "scale"))
+    onnx.save(model, tmp_path / "nan.onnx")
+    what = "confidence" if profile == "frame" else "logits"
+    with pytest.raises(SegError, match=rf"bands: the network answers what is no number \(NaN or infinite {what}\)"):
+        Segmenter(tmp_path / "nan.onnx", threads=1)(picture(3))
