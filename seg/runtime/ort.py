@@ -22,10 +22,15 @@ NAMES = {
 }
 
 
+RECORDING = 3
+"""Runs until ONNX Runtime has recorded a session's CUDA graph: those that warm up, and the one that is recorded."""
+
+
 class OnnxRuntime:
     """A session of ONNX Runtime on its provider `cpu`, `cuda` or `tensorrt`.
 
-    On a GPU a graph of one size gets its buffers there once (`Bound`).
+    On a GPU a graph of one size gets its buffers there once (`Bound`), and on `cuda` its launches are recorded once and
+    replayed (CUDA graphs), where all of its nodes run on the GPU and frames come one at a time.
     """
 
     def __init__(
@@ -41,29 +46,41 @@ class OnnxRuntime:
         options.log_severity_level = 3
         if threads is not None or streams > 1:
             options.intra_op_num_threads = max(1, (threads or cores()) // streams)
-        wanted = [(NAMES[provider][0], _options(model, provider, precision)), *NAMES[provider][1:]]
-        source = model if isinstance(model, bytes) else str(model)
-        try:
-            # without enable_fallback=0 a provider that fails is replaced by the CPU with no more than a print
-            self._session = ort.InferenceSession(source, options, providers=wanted, enable_fallback=0)
-        except Exception as error:  # the runtime's exceptions share no base but Exception
-            where = "model" if isinstance(model, bytes) else model
-            raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({one_line(error)})") from None
-        # listing a provider is not loading it: where its libraries are missing, only the session knows
-        loaded = self._session.get_providers()
-        if loaded[0] != NAMES[provider][0]:
-            raise SegError(
-                f"provider {provider!r} did not load (ONNX Runtime has only {', '.join(loaded)} here); "
-                "see `seg doctor`, or use --provider cpu"
-            )
+        self._bound: SimpleQueue[Bound] | None = None
+        buffers = streams if fixed and provider != "cpu" else 0
+        # a recording replays one set of addresses
+        for graphs in (True, False) if provider == "cuda" and buffers == 1 else (False,):
+            how = {**_options(model, provider, precision), **({"enable_cuda_graph": "1"} if graphs else {})}
+            try:
+                self._start(ort, model, options, [(NAMES[provider][0], how), *NAMES[provider][1:]], buffers, graphs)
+                break
+            except SegError:
+                raise
+            except Exception as error:  # the runtime's exceptions share no base but Exception
+                if graphs:  # a node that has to run on the processor cannot be recorded
+                    continue
+                where = "model" if isinstance(model, bytes) else model
+                raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({one_line(error)})") from None
         self.provider, self.streams = provider, streams
         self.inputs: Mapping[str, str] = {item.name: _word(item.type) for item in self._session.get_inputs()}
         self.outputs: Sequence[str] = [item.name for item in self._session.get_outputs()]
-        self._bound: SimpleQueue[Bound] | None = None
-        if fixed and provider != "cpu":
-            self._bound = SimpleQueue()
-            for _ in range(streams):
-                self._bound.put(Bound(self._session, "cuda"))
+
+    def _start(
+        self, ort: Any, model: Path | bytes, options: Any, providers: Sequence[Any], buffers: int, graphs: bool
+    ) -> None:
+        """Load the network; with buffers on the device make them, and run it until its CUDA graph is recorded."""
+        source = model if isinstance(model, bytes) else str(model)
+        # without enable_fallback=0 a provider that fails is replaced by the CPU with no more than a print
+        self._session = ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
+        _check_loaded(self._session.get_providers(), providers[0][0])
+        if not buffers:
+            return
+        made = [Bound(self._session, "cuda") for _ in range(buffers)]
+        for _ in range(RECORDING if graphs else 0):
+            made[0].run([], {})
+        self._bound = SimpleQueue()
+        for bound in made:
+            self._bound.put(bound)
 
     def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The outputs of these names; SegError where the runtime refuses the input."""
@@ -77,6 +94,16 @@ class OnnxRuntime:
                 self._bound.put(bound)
         except Exception as error:
             raise SegError(f"the network refused its input ({one_line(error)})") from None
+
+
+def _check_loaded(loaded: Sequence[str], wanted: str) -> None:
+    """Listing a provider is not loading it: where its libraries are missing, only the session knows."""
+    if loaded[0] != wanted:
+        (provider,) = (name for name, order in NAMES.items() if order[0] == wanted)
+        raise SegError(
+            f"provider {provider!r} did not load (ONNX Runtime has only {', '.join(loaded)} here); "
+            "see `seg doctor`, or use --provider cpu"
+        )
 
 
 def _check_listed(ort: Any, provider: str) -> None:
