@@ -96,7 +96,8 @@ class Session:
                 reasons[name] = str(error)
             else:
                 unable = [name for name in AUTO_ORDER if name not in able]
-                why = [f"{', '.join(reasons)} not available"] if reasons else []
+                # a reason says what to do about it after a semicolon: nothing, where auto was asked for
+                why = [text.partition(";")[0].replace(f"provider {who!r}", who) for who, text in reasons.items()]
                 why += [f"{', '.join(unable)} without {precision}"] if unable else []
                 return runtime, f"auto chose {name}" + (f" ({'; '.join(why)})" if why else "")
         raise SegError(

@@ -76,13 +76,14 @@ def check(
 def _audit(data: DataConfig, ontology: Ontology, workers: int | None, console: Console) -> Audit:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from seg.data.check import audit, usable_cores
+    from seg.data.check import audit
+    from seg.runtime import cores
 
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=None)
         return audit(
-            data, ontology, workers or usable_cores(), lambda done, total: bar.update(task, completed=done, total=total)
+            data, ontology, workers or cores(), lambda done, total: bar.update(task, completed=done, total=total)
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import threading
 from collections import Counter, deque
@@ -250,8 +249,3 @@ def _start_worker(data: LabelledData) -> None:
 def _inspect_in_worker(chunk: range) -> list[Finding]:
     assert _data is not None
     return [inspect(_data, index) for index in chunk]
-
-
-def usable_cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

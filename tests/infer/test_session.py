@@ -154,7 +154,9 @@ def test_auto_takes_what_loads_and_says_so(model, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     session = Session(model, "auto")
     assert session.provider == "cpu"
-    assert session.choice == "auto chose cpu (cuda, openvino not available)"
+    assert session.choice == (
+        "auto chose cpu (cuda is not there: this ONNX Runtime was built without it; openvino is not there)"
+    )
 
 
 def _install(monkeypatch, *names):
