@@ -16,7 +16,7 @@ DEFAULT = "drive"
 
 def shipped_names() -> list[str]:
     """The names of the shipped networks, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.onnx"))
+    return sorted(path.stem for path in FOLDER.glob("[!.]*.onnx"))  # an export's temporary begins with a dot
 
 
 def resolve_model(model: str | Path | None = None) -> Path:

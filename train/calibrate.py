@@ -140,18 +140,6 @@ def _open(run: Path, meta: CheckpointMeta, frames: Path | None) -> tuple[Labelle
     return train, held_out
 
 
-def drawn(data: LabelledData, count: int) -> list[int]:
-    """At most `count` items, evenly spread; each source has the share of them that it has in training.
-
-    A source with fewer items than its share gives each of them once.
-    """
-    count = min(count, len(data))
-    places = (np.arange(count) + 0.5) / count
-    # rounding may leave the sum of all a little below 1, and below the last place
-    items = np.searchsorted(np.cumsum(data.weights()), places).clip(max=len(data) - 1)
-    return [int(index) for index in np.unique(items)]
-
-
 class Cuts(NamedTuple):
     """What the network makes of the training frames: codes, float16, and frames at 1/4 of their size, uint8 (N, 3, h, w),
     each cut to the same place; and the whole codes' descriptions, float32 (N, D)."""
@@ -188,7 +176,7 @@ def _codes(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The code of one frame after the other, (1, K, H, W), with the frame, uint8 (1, 3, H x stride, W x stride)."""
     device = network.projection.weight.device
-    for index in track(drawn(data, FRAMES), about):
+    for index in track(data.drawn(FRAMES), about):
         rgb_HWC = np.ascontiguousarray(fit_frame(data.frame(index), size))
         rgb_13HW = torch.from_numpy(rgb_HWC).to(device).permute(2, 0, 1)[None]
         yield network.encode(rgb_13HW), rgb_13HW

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from seg.classes import Ontology, load_ontology
 from seg.config import EncoderConfig, LoopConfig, PretrainConfig, RunConfig
@@ -32,7 +33,7 @@ from train.state import State
 from train.task import Setting, Task
 
 MEASURED = 32
-"""How many frames the norms of an exported network are measured on, about."""
+"""How many training frames the norms of an exported network are measured on, at most."""
 
 AnyRun = RunConfig | PretrainConfig
 Model = TypeVar("Model", bound=EncoderConfig)
@@ -143,6 +144,8 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     network = build_network(len(ontology), config.model if fresh else _from_nowhere(config.model))
     if config.init is not None and fresh:
         _start(network, config.init, ontology, ground.train)
+        if config.freeze_norms:
+            _check_norms(network)
     _place(network, config, ground)
     if world.is_main:
         measure_pixels(ground.train, ground.run, config.weight_frames)
@@ -159,8 +162,17 @@ def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, trai
     path = resolve_model(expand(init))
     if path.suffix != ".onnx":
         return start_from(network, ontology, path)
-    step = max(1, len(train) // MEASURED)
-    return start_from_file(network, ontology, path, (train.frame(index) for index in range(0, len(train), step)))
+    return start_from_file(network, ontology, path, (train.frame(index) for index in train.drawn(MEASURED)))
+
+
+def _check_norms(network: nn.Module) -> None:
+    """SegError where a norm is fresh: frozen, it would never normalise."""
+    for name, norm in network.named_modules():
+        if isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.running_mean.any():
+            raise SegError(
+                f"freeze_norms: {name} has no statistics to keep, because init brings none for it; leave freeze_norms out, or "
+                "start from a run of this whole network"
+            )
 
 
 def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tuple[ReconstructionTask, PretrainMeta]:

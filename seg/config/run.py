@@ -112,7 +112,7 @@ class LoopConfig(Strict):
     is written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig
     init: str | None = None
     freeze_norms: bool = False

@@ -191,6 +191,17 @@ class LabelledData:
         count = min(count, len(self))
         return [position * len(self) // count for position in range(count)]
 
+    def drawn(self, count: int) -> list[int]:
+        """At most `count` items, evenly spread; each source has the share of them that it has in training.
+
+        A source with fewer items than its share gives each of them once.
+        """
+        count = min(count, len(self))
+        places = (np.arange(count) + 0.5) / count
+        # rounding may leave the sum of all a little below 1, and below the last place
+        items = np.searchsorted(np.cumsum(self.weights()), places).clip(max=len(self) - 1)
+        return [int(index) for index in np.unique(items)]
+
     def name(self, index: int) -> str:
         """The item's name, unique within its data set."""
         reader, inner = self.locate(index)

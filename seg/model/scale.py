@@ -23,13 +23,15 @@ def rescale(network: nn.Module, reference: Mapping[str, Tensor]) -> None:
 
     Args:
         network: on the CPU; it takes a picture (1, 3, H, W).
-        reference: a state of the same network, such as that of fresh weights.
+        reference: a state of the same network, such as that of fresh weights; convolutions that it lacks are left alone.
     """
     names = {module: name for name, module in network.named_modules()}
     with torch.no_grad():
         for convolution, norm in convolutions_with_norms(network):
-            fresh = reference[f"{names[convolution]}.weight"].norm()
-            factor = fresh / convolution.weight.norm().clamp_min(1e-12)
+            wanted = reference.get(f"{names[convolution]}.weight")
+            if wanted is None:
+                continue
+            factor = wanted.norm() / convolution.weight.norm().clamp_min(1e-12)
             convolution.weight *= factor
             if convolution.bias is not None:
                 convolution.bias *= factor

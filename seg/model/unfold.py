@@ -55,6 +55,9 @@ def start_from_file(
     """
     model = _load(file)
     spec = ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(file))
+    if spec.profile == "restore" or spec.network.get("weights") == "int8":
+        kind = "restores frames and knows no classes" if spec.profile == "restore" else "is in integers"
+        raise SegError(f"{file}: {kind}; start from the run that it was exported from")
     same = tuple(item.name for item in spec.classes) == ontology.names
     fresh = FRESH[1:] if same else FRESH
     constants = {name for name, _ in network.named_buffers()} - network.state_dict().keys()
@@ -63,7 +66,7 @@ def start_from_file(
     }
     state = {name: value for name, value in network.state_dict().items() if name.startswith(fresh)}
     names = {module: name for name, module in network.named_modules()}
-    norms = {}
+    norms, filters = [], {}
     for convolution, norm in convolutions_with_norms(network):
         name = names[convolution]
         # export gives the sum of the convolution's own bias and the norm's shift one name or the other
@@ -72,14 +75,20 @@ def start_from_file(
             shift_C = from_file.pop(f"{name}.bias", None)
         if shift_C is None:  # not folded: the norm has its own values in the file
             continue
-        norms[names[norm]] = norm
+        norms.append(norm)
+        filters[f"{name}.weight"] = torch.full_like(convolution.weight, TRAINED)
         state |= {f"{names[norm]}.{key}": value for key, value in _shift(norm, shift_C).items()}
         if convolution.bias is not None:
             state[f"{name}.bias"] = torch.zeros_like(shift_C)
+    missing = sorted(network.state_dict().keys() - (state | from_file).keys())
+    if missing:
+        raise SegError(
+            f"{file}: holds no {missing[0]}: it is of another network, or of one whose weights export changes (norms other than "
+            "batch norm); start from the run that it was exported from"
+        )
     load_weights(network, state | from_file, str(file))
-    filters = {name: value for name, value in network.state_dict().items() if name.endswith("weight")}
-    rescale(network, {name: torch.full_like(value, TRAINED) for name, value in filters.items()})
-    _measure(network, norms.values(), frames)
+    rescale(network, filters)
+    _measure(network, norms, frames)
 
 
 def _load(file: Path) -> onnx.ModelProto:

@@ -20,7 +20,7 @@ from seg.model.autoencoder import Autoencoder
 from seg.model.checkpoint import PretrainMeta, load_network, save_checkpoint
 from seg.model.monitor import META, TENSORS, Monitor, MonitorShape, describe, load_monitor, shrink
 from train import calibrate as calibrating
-from train.calibrate import Cuts, calibrate, drawn, fit_decoder, fit_score
+from train.calibrate import Cuts, calibrate, fit_decoder, fit_score
 
 HELD_OUT, UNSEEN = 24, 16
 
@@ -117,11 +117,11 @@ class Sources(LabelledData):
 
 
 def test_frames_are_drawn_as_in_training():
-    assert drawn(Sources([7, 5], [7, 5]), 100) == list(range(12))
-    tenth = drawn(Sources([63, 40], [63, 40]), 10)
+    assert LabelledData.drawn(Sources([7, 5], [7, 5]), 100) == list(range(12))
+    tenth = LabelledData.drawn(Sources([63, 40], [63, 40]), 10)
     assert (len(tenth), np.ptp(np.diff(tenth))) == (10, 1)
     # half of the frames from a thousandth of the items; all three of a source that should give more
-    items = np.array(drawn(Sources([100, 3, 100_000], [0.5, 0.1, 0.4]), 80))
+    items = np.array(LabelledData.drawn(Sources([100, 3, 100_000], [0.5, 0.1, 0.4]), 80))
     counts, _ = np.histogram(items, [0, 100, 103, 100_103])
     assert counts.tolist() == [40, 3, 32]
     assert np.ptp(np.diff(items[items < 100])) <= 1

@@ -17,6 +17,7 @@ from seg.model.network import build_network
 from seg.model.unfold import TRAINED, start_from_file
 from seg.paths import configs
 from seg.shipped import resolve_model
+from seg.spec import ModelSpec
 from train.distributed import World
 from train.run import RunDirectory
 from train.setup import prepare
@@ -90,6 +91,10 @@ def test_auxiliary_classifiers_and_the_reconstruction_start_fresh(exported):
     model = ModelConfig.model_validate(runs.config()["model"] | {"auxiliary": True, "reconstruction": True})
     network = started(exported, model=model)
     np.testing.assert_array_equal(classes(network, SCENES[0]), classes(started(exported), SCENES[0]))
+    torch.manual_seed(0)
+    fresh = build_network(5, model).state_dict()
+    for name, value in network.state_dict().items():
+        assert not name.startswith(("auxiliary", "reconstruction")) or torch.equal(value, fresh[name])
 
 
 def test_it_is_what_init_takes(exported, tmp_path):
@@ -105,7 +110,31 @@ def test_a_shipped_network_is_named_by_its_name(seg, tmp_path):
     assert "drvie: no such file, and no shipped network of that name; did you mean 'drive'" in said
     code, _, said = seg("train", runs.write_config(tmp_path / "b.yaml", init="drive"), "--out", tmp_path / "b")
     assert code == 2
-    assert "drive.onnx: the weights do not fit the network" in said
+    assert "drive.onnx: holds no decoder.blocks.0.block.0.0.weight: it is of another network" in said
+
+
+def test_norms_that_the_file_has_none_for_cannot_be_frozen(exported, tmp_path):
+    changes = {"init": str(exported), "freeze_norms": True, "model__reconstruction": True}
+    config = load_run_config(runs.write_config(tmp_path / "on.yaml", **changes))
+    with pytest.raises(SegError, match=r"freeze_norms: reconstruction\.\S+ has no statistics to keep"):
+        prepare(config, RunDirectory(tmp_path / "on"), World(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"profile": "restore", "classes": (), "ontology": "none"}, "restores frames and knows no classes"),
+        ({"network": {"weights": "int8"}}, "is in integers"),
+    ],
+)
+def test_files_whose_weights_are_not_to_be_had(exported, tmp_path, change, said):
+    model = onnx.load(exported)
+    spec = ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props}, "exported")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, spec.model_copy(update=change).to_metadata())
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(SegError, match=rf"other\.onnx: {said}; start from the run that it was exported from"):
+        started(tmp_path / "other.onnx")
 
 
 def test_files_that_are_none(exported, tmp_path):
