@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seg.errors import SegError
+from seg.sources.base import without_secrets
 
 _METADATA_PROPS, _IR_VERSION, _GRAPH = 14, 1, 7
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -27,8 +28,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         SegError: where the file is missing, unreadable, truncated or no ONNX file.
     """
+    shown = without_secrets(str(path))  # whoever forgets the model names a camera here
     if path.is_dir():
-        raise SegError(f"{path}: is a folder, expected an ONNX file")
+        raise SegError(f"{shown}: is a folder, expected an ONNX file")
     seen: set[int] = set()
     metadata: dict[str, str] = {}
     try:
@@ -41,14 +43,14 @@ def read_metadata(path: Path) -> dict[str, str]:
                     key, text = _entry(value)
                     metadata[key] = text
     except FileNotFoundError:
-        raise SegError(f"{path}: no such file") from None
+        raise SegError(f"{shown}: no such file") from None
     except OSError as error:
-        raise SegError(f"{path}: cannot be read ({error.strerror})") from None
+        raise SegError(f"{shown}: cannot be read ({error.strerror})") from None
     except (_DamagedError, UnicodeDecodeError):
         known = "truncated or damaged; copy or export it again" if _IR_VERSION in seen else "not an ONNX file"
-        raise SegError(f"{path}: {known}") from None
+        raise SegError(f"{shown}: {known}") from None
     if not {_IR_VERSION, _GRAPH} <= seen:
-        raise SegError(f"{path}: not an ONNX file" if _IR_VERSION not in seen else f"{path}: truncated: has no graph")
+        raise SegError(f"{shown}: {'truncated: has no graph' if _IR_VERSION in seen else 'not an ONNX file'}")
     return metadata
 
 

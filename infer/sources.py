@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from seg.errors import SegError
 from seg.frame import Frame
-from seg.sources.base import Kind, Source
-from seg.sources.open import IMAGE_SUFFIXES, open_source
+from seg.sources.base import Kind, Source, without_secrets
+from seg.sources.open import IMAGE_SUFFIXES, local_path, open_source
+from seg.sources.upright import read_upright
 
 Picture = npt.NDArray[np.uint8]
 
@@ -37,7 +38,7 @@ class Several(Source):
         """
         if every < 1:
             raise SegError(f"expected to take every 1st frame or fewer, got every {every}")
-        self.name = ", ".join(texts)
+        self.name = ", ".join(map(without_secrets, texts))
         self._every = every
         self._problems: list[str] = []
         self._files: list[Path] = []
@@ -69,8 +70,8 @@ class Several(Source):
 
     def _look(self, text: str) -> int | None:
         """How many frames to expect of a source: None if unknown, 0 if it cannot be read."""
-        path = Path(text)
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:  # decoded in its turn, not twice
+        path = local_path(text)
+        if path is not None and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:  # decoded later
             self._files.append(path)
             return 1
         try:
@@ -78,7 +79,7 @@ class Several(Source):
                 self._files += source.inputs()
                 return None if source.count is None else math.ceil(source.count / self._every)
         except SegError as error:
-            if not path.is_file():
+            if path is None or not path.is_file():
                 raise
             self._tell(str(error))
             return 0
@@ -117,9 +118,7 @@ def _frames(path: Path, wanted: dict[int, list[int]]) -> Iterator[Frame]:
     if not path.is_file():  # a camera, a stream, or a file that is gone
         raise SegError(f"{path}: no such file here, so its frames cannot be read again")
     if path.suffix.lower() in IMAGE_SUFFIXES:  # one of a folder: its index is its place among the others
-        from seg.data.images import read_rgb
-
-        rgb_HWC = read_rgb(path)
+        rgb_HWC, _ = read_upright(path)
         for index in list(wanted):
             yield Frame(rgb_HWC, index, 0, str(path))
         return

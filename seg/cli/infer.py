@@ -168,15 +168,21 @@ def model_and_source(words: list[str]) -> tuple[Path, str]:
         SegError: for another number of words, a model that is not there, or a model without a source.
     """
     from seg.shipped import resolve_model, shipped_names
+    from seg.sources.base import without_secrets
+    from seg.sources.open import local_path
 
+    shown = [without_secrets(word) for word in words]
     if len(words) > 2:
         raise SegError(
-            f"expected [MODEL] SOURCE, got {len(words)} words ({' '.join(words[:3])}...); "
+            f"expected [MODEL] SOURCE, got {len(words)} words ({' '.join(shown[:3])}...); "
             'quote a pattern of files: "frames/*.jpg"'
         )
     source = words[-1]
+    is_address = local_path(words[0]) is None or shown[0] != words[0]
+    if len(words) == 2 and is_address and not Path(words[0]).exists():
+        raise SegError(f"{shown[0]}: expected the model here, got a URL; the source comes after it")
     if len(words) == 1 and not Path(source).is_dir() and (source.endswith(".onnx") or source in shipped_names()):
-        raise SegError(f"{source} is a model; name what to run it on after it: seg infer {source} drive.mp4")
+        raise SegError(f"{shown[0]} is a model; name what to run it on after it: seg infer {shown[0]} drive.mp4")
     return resolve_model(words[0] if len(words) == 2 else None), source
 
 

@@ -66,7 +66,14 @@ class Source(ABC):
         return [self.path] if self.path else []
 
 
-def without_secrets(url: str) -> str:
-    """The URL without its password and its query, where tokens stand."""
-    url = re.sub(r"(?<=://)[^/]*@", "***@", url)
-    return re.sub(r"\?.*", "?***", url)
+def without_secrets(text: str) -> str:
+    """A URL, or what was meant to be one, without what may be a password or a token in it; any other text as it is.
+
+    Hidden are all before the last @, because a password may hold a slash, and all behind the first `?`, `#` or `=`: cameras
+    take passwords in their paths as well.
+    """
+    scheme = re.match(r"[\w+.-]{2,}:/{0,2}", text)
+    if scheme is None:
+        return text
+    begin, user, place = scheme[0], *text[scheme.end() :].rpartition("@")[1:]
+    return begin + "***" * len(user) + user + re.sub(r"(?s)([?#=]).*", r"\1***", place)

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote
 
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
+from seg.sources.upright import read_upright
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SECOND_NS = 1_000_000_000
@@ -36,27 +38,34 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise SegError(f"expected a frame rate above 0, such as 25, got {fps}")
     text = str(text)
-    path = Path(text)
-    if text.isdigit():
-        return CameraSource(int(text))
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        scheme = text.partition(":")[0].lower()
-        if scheme == "file":
-            return StreamSource(text)
-        may_be_file = scheme in ("http", "https", "ftp", "ftps")
+    path = local_path(text)
+    if path is None:
+        may_be_file = text.partition(":")[0].lower() in ("http", "https", "ftp", "ftps")
         return Reconnecting(lambda: Guarded(lambda: StreamSource(text), without_secrets(text)), replays=may_be_file)
     if path.is_dir():
-        return ImageSource("folder", path, [entry for entry in path.iterdir() if is_picture(entry)], fps)
+        files = [entry for entry in path.iterdir() if is_picture(entry) or _leads_nowhere(entry)]
+        return ImageSource("folder", path, files, fps)
     if path.exists():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return ImageSource("image", path, [path], fps)
         return VideoSource(path) if path.is_file() else Guarded(lambda: VideoSource(path), text)  # a pipe may stall
-    if glob.has_magic(text):
-        names = glob.glob(text, recursive=True)  # noqa: PTH207  (takes absolute patterns)
-        files = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if re.fullmatch(r"[0-9]{1,4}", text):
+        return CameraSource(int(text))
+    if glob.has_magic(str(path)):
+        names = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  (takes absolute patterns)
+        files = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and not name.is_dir()]
         common = Path(os.path.commonpath([file.parent.absolute() for file in files])) if files else path
         return ImageSource("folder", common, files, fps)
-    raise SegError(f"{text}: no such file or folder; expected a video, an image, a folder, a camera index or a URL")
+    shown = without_secrets(text)
+    raise SegError(f"{shown}: no such file or folder; expected a video, an image, a folder, a camera index or a URL")
+
+
+def local_path(text: str) -> Path | None:
+    """The path of a source, which a file: URL is another way to write; None for the URL of a stream."""
+    if re.match(r"(?i)file:/", text):
+        path = re.sub(r"(?i)^file:(//(localhost)?(?=/))?", "", text)
+        return Path(path if os.path.lexists(path) else unquote(path))
+    return None if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) else Path(text)
 
 
 class ImageSource(Source):
@@ -64,36 +73,46 @@ class ImageSource(Source):
 
     def __init__(self, kind: Kind, path: Path, files: Sequence[Path], fps: Fraction | float | None) -> None:
         if not files:
-            raise SegError(f"{path}: no images there; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+            shown = without_secrets(str(path))
+            raise SegError(f"{shown}: no images there; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.kind, self.path, self.name, self.count = kind, path, str(path), len(files)
         self.fps = Fraction(fps).limit_denominator(90_000) if fps is not None else DEFAULT_FPS
         if self.fps <= 0:  # rounded to nothing
             raise SegError(f"expected a frame rate of at least 1/90000, got {fps}")
         self._files = sorted(files, key=natural_key)
         if kind == "image":
-            from seg.data.images import read_rgb  # here and below: a video does without Pillow
-
-            self._only = read_rgb(path)  # a picture that cannot be read is said before any output is made
-            self.size = (self._only.shape[0], self._only.shape[1])
+            self._only = read_upright(path)  # a picture that cannot be read is said before any output is made
+            self.size = (self._only[0].shape[0], self._only[0].shape[1])
 
     def inputs(self) -> Sequence[Path]:
-        """The image files."""
-        return self._files
+        """The image files; of a link that leads nowhere there is nothing to replace."""
+        return [file for file in self._files if file.exists()]
 
     def frames(self) -> Iterator[Frame]:
-        """The images; those that cannot be read are left out and counted in `problem`."""
-        from seg.data.images import read_rgb
-
+        """The images; those that cannot be read are left out and counted in `problem`, as are those with more pages."""
         period_ns = _SECOND_NS / self.fps
         unreadable: list[str] = []
+        paged: list[str] = []
         for index, file in enumerate(self._files):
             try:
-                rgb_HWC = self._only if self.kind == "image" else read_rgb(file)
+                rgb_HWC, pages = self._only if self.kind == "image" else read_upright(file)
             except SegError as error:
                 unreadable.append(str(error))
-                self.problem = f"{len(unreadable)} of {self.count} images could not be read (first: {unreadable[0]})"
+                self.problem = self._told(unreadable, paged)
                 continue
+            if pages > 1:
+                paged.append(f"{file}: holds {pages} pictures and only the first is read; save each as a file")
+                self.problem = self._told(unreadable, paged)
             yield Frame(rgb_HWC, index, round(index * period_ns), str(file))
+
+    def _told(self, unreadable: list[str], paged: list[str]) -> str:
+        parts = []
+        if unreadable:
+            parts.append(f"{len(unreadable)} of {self.count} images could not be read (first: {unreadable[0]})")
+        if paged:
+            others = len(paged) - 1
+            parts.append(paged[0] + (f" (and {others} more such file{'s' * (others > 1)})" if others else ""))
+        return ", ".join(parts)
 
 
 class CameraSource(Source):
@@ -144,8 +163,16 @@ class CameraSource(Source):
 
 def is_picture(path: Path) -> bool:
     """Whether a folder's entry is a picture and none of ours: an image's overlay or restored copy lies beside it."""
-    ours = path.stem.endswith((".overlay", ".restored"))
-    return path.suffix.lower() in IMAGE_SUFFIXES and not ours and path.is_file()
+    return _named_as_picture(path) and path.is_file()
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a folder's entry was a picture once: a link to one that is gone."""
+    return _named_as_picture(path) and path.is_symlink() and not path.exists()
+
+
+def _named_as_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith((".overlay", ".restored"))
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:

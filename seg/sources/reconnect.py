@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from seg.errors import SegError
 from seg.frame import Frame
 from seg.sources.base import Kind, Source
@@ -65,15 +67,15 @@ class Reconnecting(Source):
         """The frames of all connections; `problem` tells of gaps, and of what was damaged in the last one."""
         index, time_ns, begun_ns = 0, 0, 0
         start = last = self._clock()
-        very_first_ns: int | None = None
+        very_first: Frame | None = None
         while True:
             first_ns: int | None = None
             for frame in self._source:
                 if first_ns is None:
                     first_ns = frame.time_ns
-                    if very_first_ns is None:
-                        very_first_ns = first_ns
-                    elif self._replays and first_ns == very_first_ns and self.problem is None:
+                    if very_first is None:
+                        very_first = frame
+                    elif self._replays and self.problem is None and _same(frame, very_first):
                         return
                     else:
                         self._count_gap(self._clock() - last)
@@ -124,3 +126,8 @@ class Reconnecting(Source):
     def _count_gap(self, seconds: float) -> None:
         self.gaps_s.append(seconds)
         _log.warning("%s: back after a gap of %.1f s", self.name, seconds)
+
+
+def _same(one: Frame, other: Frame) -> bool:
+    """Whether they are one frame, sent twice: a live stream may begin at time 0 again, but not with the same picture."""
+    return one.time_ns == other.time_ns and np.array_equal(one.rgb_HWC, other.rgb_HWC)

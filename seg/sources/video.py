@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.sources.account import Account
 from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
+from seg.sources.upright import turned
 
 if TYPE_CHECKING:
     import av
+    from av.buffer import Buffer
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -27,6 +31,10 @@ _ONE_CORE = 1920 * 1080
 _SLACK_S = 0.15
 """How much shorter than declared a video may be, where only its length is declared and not its frames; never more than
 one and a half frames."""
+_FASTEST_FPS = 240
+_HD_HEIGHT = 720
+_UNSPECIFIED = 2
+"""A frame's `colorspace` where the stream does not say (AVCOL_SPC_UNSPECIFIED)."""
 
 
 class _Decoded(Source):
@@ -49,11 +57,8 @@ class _Decoded(Source):
             self._container.close()
             raise SegError(f"{self.name}: has no video in it that can be decoded; expected a video file or stream")
         self._stream: VideoStream = streams[0]
-        # decoding several frames at once costs more work in all, which only frames that one core is too slow for are worth
-        self._stream.thread_type = "AUTO" if self._stream.width * self._stream.height > _ONE_CORE else "SLICE"
-        self._packets = self._discarded = self._damaged = 0
-        self._cut = False
-        self._end_s = 0.0
+        self._stream.thread_type = _threads(self._stream)
+        self._account = Account()
         self._broken: str | None = None
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = Fraction(rate) if rate else DEFAULT_FPS
@@ -79,7 +84,7 @@ class _Decoded(Source):
             yield frame
             frame = next(self._frames, None)
             if frame is None:
-                self.problem = self._account(done)
+                self.problem = self._told(done)
 
     def close(self) -> None:
         """Close the file or connection."""
@@ -93,30 +98,29 @@ class _Decoded(Source):
     def _why_not(self, error: Exception) -> str:
         """Why it cannot be opened, in one line."""
 
-    def _account(self, done: int) -> str | None:
+    def _told(self, done: int) -> str | None:
         """What is missing or damaged after `done` frames; None if nothing is.
 
         A fragmented MP4 lists its frames fragment by fragment, and nothing in it declares the whole length. One that is
         cut inside a fragment's frames is told; one that is cut between fragments, or inside a fragment's list, looks
         whole.
         """
-        parts = []
-        missing_s = (self._declared_s or 0) - (self._end_s - self._first_s)
-        # an edit list hides frames that others are made from: their packets are there, the frames are not given
-        wanted = self._packets - self._discarded
+        account, parts = self._account, []
+        missing_s = (self._declared_s or 0) - (account.end_s - self._first_s)
         # the lists of later fragments may have been read since the file was opened
         entries = max(self._entries, len(self._stream.index_entries)) if self._entries else 0
-        if entries and (self._packets < entries or self._cut):
+        # some recorders write their clock's rate for that of the frames
+        count = entries or (self.count if self.fps <= _FASTEST_FPS else None)
+        if entries and (account.packets < entries or account.cut):
             least = "at least " if self._stream.frames < entries else ""
             parts.append(f"ended early: {done} of {least}{entries} frames decoded")
         elif self._broken:
             parts.append(f"ended early: {done} frames decoded ({self._broken})")
-        elif not self._entries and self._end_s and missing_s > min(_SLACK_S, 1.5 / self.fps):
+        elif not self._entries and account.end_s and missing_s > min(_SLACK_S, 1.5 / self.fps):
             parts.append(f"ended early: {done} frames decoded, the last {missing_s:.1f} s are missing")
-        elif entries and done < wanted and not self._damaged:
-            parts.append(f"{done} of {wanted} frames decoded, the others cannot be")
-        if self._damaged:
-            parts.append(f"{self._damaged} damaged frame{'s' if self._damaged > 1 else ''}")
+        elif missing := account.missing(done, entries > 0, count):
+            parts.append(f"{done} of {done + missing} frames decoded, {missing} missing")
+        parts += account.told()
         return f"{self.name}: {', '.join(parts)}" if parts else None
 
     def _decode(self) -> Generator[Frame, None, None]:
@@ -124,7 +128,10 @@ class _Decoded(Source):
         import av
 
         index = 0
-        packets = self._container.demux(self._stream)
+        # of a Matroska file all packets: what stands between them is damage
+        close = "matroska" in self._container.format.name
+        of_all = self._container.demux() if close else self._container.demux(self._stream)
+        packets = cast("Iterator[Packet[VideoStream]]", of_all)
         while True:
             try:
                 packet = next(packets)
@@ -133,42 +140,33 @@ class _Decoded(Source):
             except (av.FFmpegError, OSError) as error:
                 self._broken = _reason(error)
                 packet = None
+            if packet is not None:
+                if close:
+                    self._account.count_bytes(packet)
+                if packet.stream_index != self._stream.index:
+                    continue
+                if packet.size:
+                    self._account.count_packet(packet)
             try:
                 # at the end, or where reading broke, the decoder still holds frames: None flushes them
                 pictures = self._stream.codec_context.decode(None) if packet is None else packet.decode()
             except av.FFmpegError:
-                self._damaged += 1
+                self._account.refused += 1
                 pictures = []
-            if packet is not None and packet.size:
-                self._packets += 1
-                self._discarded += packet.is_discard
-                self._cut = packet.is_corrupt  # of the last one, where the file ends inside it
-                self._end_s = max(self._end_s, self._end_of(packet))
             for picture in pictures:
                 assert isinstance(picture, av.VideoFrame)
-                self._damaged += picture.is_corrupt
+                self._account.count_picture(picture)
                 yield self._frame(picture, index)
                 index += 1
             if packet is None:
                 return
-
-    @staticmethod
-    def _end_of(packet: Packet[VideoStream]) -> float:
-        """When the packet's frame ends, in seconds; 0 where it does not say."""
-        begin = packet.dts if packet.pts is None else packet.pts
-        if begin is None or packet.time_base is None:
-            return 0.0
-        return float((begin + (packet.duration or 0)) * packet.time_base)
 
     def _frame(self, picture: av.VideoFrame, index: int) -> Frame:
         if picture.pts is None or picture.time_base is None:
             time_ns = round(index * _SECOND_NS / self.fps)
         else:
             time_ns = round(picture.pts * picture.time_base * _SECOND_NS)
-        rgb_HWC = picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)  # uint8 already; this says so
-        if picture.rotation % 90 == 0 and picture.rotation % 360:  # the display matrix of a phone's portrait video
-            rgb_HWC = np.rot90(rgb_HWC, picture.rotation // 90)
-        return Frame(np.ascontiguousarray(rgb_HWC), index, time_ns, self.name)
+        return Frame(_upright_rgb(picture), index, time_ns, self.name)
 
 
 class VideoSource(_Decoded):
@@ -203,6 +201,32 @@ class StreamSource(_Decoded):
 def _reason(error: Exception) -> str:
     """FFmpeg's reason alone: its whole message repeats the address, password and all."""
     return str(getattr(error, "strerror", None) or "unknown format").lower()
+
+
+def _threads(stream: VideoStream) -> str:
+    """How the stream is decoded by several threads.
+
+    Decoding several frames at once costs more work in all, which only frames that one core is too slow for are worth. The
+    decoder of H.264 finds no errors inside a frame whose slices are decoded at once.
+    """
+    if stream.width * stream.height > _ONE_CORE:
+        return "AUTO"
+    return "NONE" if stream.codec_context.name == "h264" else "SLICE"
+
+
+def _upright_rgb(picture: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """The decoded picture as uint8 RGB of shape (H, W, 3), as its display matrix wants it seen (a phone's, mostly)."""
+    from av.video.reformatter import Colorspace
+
+    # HD is BT.709 where nothing else is said; swscale would take it for BT.601, as players take what is smaller
+    is_hd = picture.colorspace == _UNSPECIFIED and picture.height >= _HD_HEIGHT and not picture.format.is_rgb
+    given_HWC = picture.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if is_hd else None)
+    rgb_HWC = given_HWC.astype(np.uint8, copy=False)  # uint8 already; this says so
+    matrix = cast("Mapping[str, Buffer]", picture.side_data).get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        rgb_HWC = turned(rgb_HWC, a, b, c, d)
+    return np.ascontiguousarray(rgb_HWC)
 
 
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:

@@ -25,14 +25,15 @@ class Part(Source):
     name = "rtsp://***@camera"
     size = (4, 4)
 
-    def __init__(self, count, tick, problem=None, side=4):
-        self._count, self._tick, self._said, self._side = count, tick, problem, side
+    def __init__(self, count, tick, problem=None, side=4, shade=0):
+        self._count, self._tick, self._said, self._side, self._shade = count, tick, problem, side, shade
         self.closed = False
 
     def frames(self):
         for index in range(self._count):
             self._tick(0.04)
-            yield Frame(np.zeros((self._side, self._side, 3), np.uint8), index, 5_000_000_000 + 40_000_000 * index, "x")
+            rgb_HWC = np.full((self._side, self._side, 3), self._shade, np.uint8)
+            yield Frame(rgb_HWC, index, 5_000_000_000 + 40_000_000 * index, "x")
         self.problem = self._said
 
     def close(self):
@@ -130,6 +131,14 @@ def test_a_file_that_begins_again_has_ended():
     source = stream(clock, Part(3, clock.tick), Part(3, clock.tick), Part(3, clock.tick), replays=True)
     assert len(list(source)) == 3
     assert (source.problem, source.gaps_s) == (None, [])
+
+
+@pytest.mark.parametrize("look", [{"shade": 9}, {"side": 8}])
+def test_a_live_stream_whose_clock_begins_again_goes_on(look):
+    clock = Clock()
+    source = stream(clock, Part(3, clock.tick), Part(2, clock.tick, **look), replays=True)
+    assert len(list(source)) == 5
+    assert len(source.gaps_s) == 1
 
 
 def test_time_does_not_run_back_where_frames_come_faster_than_they_play():
