@@ -13,11 +13,11 @@ from infer.index import Neighbours
 from infer.segmenter import Picture, Segmenter
 from infer.sources import read_again
 from infer.table import check_answers_codes
-from seg.data.images import read_rgb
 from seg.draw import grid, label
 from seg.errors import SegError
 from seg.files import sha256
 from seg.shipped import resolve_model
+from seg.sources.upright import read_upright
 
 WIDTH = 320
 """Of a picture on a sheet, in pixels."""
@@ -37,7 +37,7 @@ def query_of_picture(table: Codes, picture: Path, model: str | Path | None = Non
     path = resolve_model(model)
     if not path.is_file():
         raise SegError(f"{path}: no such file; expected {table.model.name!r}, the model that made {table.path}")
-    rgb_HWC = read_rgb(picture)
+    rgb_HWC, _ = read_upright(picture)
     if sha256(path) != table.model.sha256:
         raise SegError(
             f"{path}: is not the model that made {table.path}, so its codes cannot be compared with the table's; name "

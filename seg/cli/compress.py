@@ -39,14 +39,14 @@ def compress(
     The first call for a run measures how its codes are distributed, and leaves that beside its weights, in
     coding.safetensors. Who decompresses needs both.
     """
-    from seg.data.images import read_rgb
     from seg.files import atomic
     from seg.model.coding import check_step, is_prepared, load_coder
+    from seg.sources.upright import read_upright
     from train.likeness import psnr
 
     check_step(step)
     _claim(output, image, overwrite)
-    rgb_HWC = read_rgb(image)
+    rgb_HWC, _ = read_upright(image)
     if not is_prepared(run):
         _prepare(run, images)
     elif images is not None:

@@ -192,8 +192,14 @@ def _source_frames(text: str) -> list[npt.NDArray[np.uint8]]:
 
 def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
     from seg.data.open import open_data
+    from seg.errors import SegError
     from seg.model.checkpoint import find_checkpoint, load_meta
 
     meta = load_meta(find_checkpoint(run))
-    data = open_data(meta.config.data.val, meta.ontology)
+    try:
+        data = open_data(meta.config.data.val, meta.ontology)
+    except SegError as error:
+        raise SegError(
+            f"{error}. This is where {run} says its validation frames are; name other pictures with --frames FOLDER"
+        ) from None
     return [data.frame(index) for index in data.spread(FRAMES)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -57,6 +58,18 @@ def test_export_of_other_profiles_from_a_folder_of_frames(run, tmp_path, profile
     assert ended.code == 0, ended.stderr
     assert "fixed 33x50" in ended.stdout
     assert "on 1 real frames" in ended.stdout
+
+
+def test_export_where_the_validation_frames_are_gone_names_the_way_out(tmp_path, tmp_path_factory):
+    """Of videos they are never to be had without their cache, which is no part of a run's record."""
+    run = shutil.copytree(runs.trained(tmp_path_factory), tmp_path / "run")
+    for meta in run.glob("checkpoints/*/meta.json"):
+        content = json.loads(meta.read_text())
+        content["config"]["data"]["val"] = [{"kind": "images", "root": str(tmp_path / "gone")}]
+        meta.write_text(json.dumps(content))
+    ended = runs.seg(tmp_path, "export", run, "-o", tmp_path / "model.onnx")
+    assert ended.code == 2
+    assert "name other pictures with --frames FOLDER" in ended.stderr
 
 
 CONFIGS = {
