@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from infer.sink import Sink
-from infer.stream import Streaming
+from infer.stream import Answer, Answers, Streaming, in_stage, waiting
 from seg.frame import Frame
 from seg.sources.base import Source
 
@@ -54,14 +53,15 @@ def run(
 
     The model is a `Segmenter`, a `Watch` over one, or a `RestoreJob`; the sinks are those that take its answers. The time of each sink goes
     into the answer's timings, for the sinks after it to see. Ctrl-C (and SIGTERM,
-    where the program turns it into an exception) takes effect between two frames: the outputs are finished and named,
-    then KeyboardInterrupt goes on. A second one takes effect at once.
+    where the program turns it into an exception) takes effect between two frames, or while the next is waited for: the
+    outputs are finished and named, then KeyboardInterrupt goes on. A second one takes effect at once.
 
     With `begin`, the sinks hold the first frames already (`infer.resume.Job`): they are decoded and passed by, and nothing
     answers them.
 
     Raises:
         SegError: where an output cannot be written or the network refuses a frame; no output is kept then.
+        StageError: a SegError too, where a stage breaks for another reason; the error is its cause.
         KeyboardInterrupt: as above; `Sink.kept` and `Sink.frames` tell what there is.
     """
     start = time.perf_counter()
@@ -73,10 +73,11 @@ def run(
             try:
                 rest = _behind(source, begin, sinks, interrupt_now)
                 with closing(model.stream(rest)) as answers:
-                    for frame, answer in answers:
+                    for frame, answer in _each(answers):
                         for sink in sinks:
                             before = time.perf_counter()
-                            sink.write(frame, answer)
+                            with in_stage(sink.kind, f"frame {frame.index} of {frame.source}"):
+                                sink.write(frame, answer)
                             answer.timings[sink.kind] = time.perf_counter() - before
                         frames += 1
                         if progress is not None:
@@ -90,12 +91,29 @@ def run(
     return Summary(frames, time.perf_counter() - start, source.problem, outputs)
 
 
+def _each(answers: Answers[Answer]) -> Answers[Answer]:
+    """The answers. What breaks around the network (smoothing, the watch) tells behind which frame."""
+    at = "the first frame"
+    while True:
+        with in_stage("answer", at):
+            pair = next(answers, None)
+        if pair is None:
+            return
+        yield pair
+        at = f"the frame behind {pair[0].index} of {pair[0].source}"
+
+
 def _behind(source: Source, begin: int, sinks: Sequence[Sink], interrupt_now: Callable[[], None]) -> Iterator[Frame]:
     """The frames behind the first `begin`, which the sinks pass by."""
     frames = iter(source)
-    for frame in islice(frames, begin):
+    for number in range(begin):
+        with in_stage("decode", f"frame {number}"):
+            frame = next(frames, None)
+        if frame is None:
+            break
         for sink in sinks:
-            sink.skip(frame)
+            with in_stage(sink.kind, f"frame {frame.index} of {frame.source}"):
+                sink.skip(frame)
         interrupt_now()
     return frames
 
@@ -103,27 +121,31 @@ def _behind(source: Source, begin: int, sinks: Sequence[Sink], interrupt_now: Ca
 def _finish(sinks: Sequence[Sink]) -> None:
     """All are complete before the first gets its name, so that a disk that fills up here leaves none, not some."""
     for sink in sinks:
-        sink.finish()
+        with in_stage(sink.kind, "finishing it"):
+            sink.finish()
 
 
 @contextmanager
 def _between_frames(interrupt: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Hold Ctrl-C and SIGTERM back until the function given is called, so that no sink is torn out of a frame.
 
-    `interrupt` lets go of a source that everybody waits for.
+    They are not held back while the next frame is waited for, which may be long. `interrupt` lets go of a source that a
+    thread waits for.
     """
-    waiting: list[tuple[int, FrameType | None]] = []
+    held: list[tuple[int, FrameType | None]] = []
     previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def hold(number: int, frame: FrameType | None) -> None:
-        if waiting:
+        if held:
             previous[number](number, frame)
-        waiting.append((number, frame))
+        held.append((number, frame))
         interrupt()
+        if waiting.now:
+            previous[number](number, frame)
 
     def release() -> None:
-        if waiting:
-            number, frame = waiting[0]
+        if held:
+            number, frame = held[0]
             previous[number](number, frame)
 
     if threading.current_thread() is threading.main_thread():

@@ -11,13 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from seg.errors import SegError, one_line
 from seg.frame import Frame
 
 AHEAD = 2
 """Frames of each thread that may wait to be taken."""
+
+AHEAD_BYTES = 2 << 30
+"""Bytes of frames, being answered or waiting to be taken, at which no more are asked for: 20 frames of 8K. Reached only with
+large frames on many cores."""
 
 PATIENCE_S = 15.0
 """How long a source may hold up the end after it was left early: the read timeout of a stream, and some."""
@@ -36,6 +42,47 @@ Answers: TypeAlias = Generator[tuple[Frame, A], None, None]
 """Frames with their answers, in order. To be closed where it is left before its end (`contextlib.closing`)."""
 
 
+class StageError(SegError):
+    """What broke in a stage of the pipeline and is no mistake of the user's: stage, frame and error in one line.
+
+    Its cause (`__cause__`) is the error itself.
+    """
+
+    exit_code = 1
+
+
+@contextmanager
+def in_stage(stage: str, at: str) -> Iterator[None]:
+    """Errors of the block tell the stage and, in `at`, the frame.
+
+    A SegError or OSError, which tells its matter already, gets them as a note, unless it has one, and so does the want of
+    an installed module; any other becomes a StageError.
+    """
+    try:
+        yield
+    except (SegError, OSError, ImportError) as error:
+        if not isinstance(error, StageError) and not hasattr(error, "__notes__"):
+            error.add_note(f"{stage}, {at}")
+        raise
+    except Exception as error:
+        raise StageError(f"{stage}, {at}: {type(error).__name__}: {one_line(error)}") from error
+
+
+class _Waiting(threading.local):
+    """Whether this thread waits for a frame and does nothing else: an interruption of it tears nothing then."""
+
+    now = False
+
+    def __enter__(self) -> None:
+        self.now = True
+
+    def __exit__(self, *_: object) -> None:
+        self.now = False
+
+
+waiting = _Waiting()
+
+
 class Streaming(Protocol):
     """What `infer.run` needs of a model: a `Segmenter`, a `RestoreJob`."""
 
@@ -46,8 +93,8 @@ class Streaming(Protocol):
 def answered(source: Iterable[Frame], answer: Callable[[Frame], A], streams: int = 1) -> Answers[A]:
     """Each frame with its answer, in order; the time that the source took for the frame is `timings["decode"]`.
 
-    What the source or the model raises is raised here, when the frames before it have been given; the model's with a note
-    that says at which frame. When this generator is closed no thread is left behind.
+    What the source or the model raises is raised here, when the frames before it have been given, with its stage and frame
+    (`in_stage`). When this generator is closed no thread is left behind.
 
     Args:
         source: frames; only one thread at a time asks for the next.
@@ -69,6 +116,8 @@ class _Turns(Generic[A]):
         self._turn = threading.Lock()
         self._free = threading.BoundedSemaphore(streams)
         self._over = False
+        self._at, self._bytes = "the first frame", 0
+        self._room = threading.Condition()
         # in the order of the frames; None ends it. Its bound is what keeps the threads from running ahead
         self._given: Queue[Future[tuple[Frame, A] | None]] = Queue(AHEAD * streams)
         self._threads = [
@@ -80,12 +129,18 @@ class _Turns(Generic[A]):
         """What the threads make, in order, until the source ends or something is raised."""
         for thread in self._threads:
             thread.start()
-        while (pair := self._given.get().result()) is not None:
+        while (pair := self._next()) is not None:
+            self._holds(-pair[0].rgb_HWC.nbytes)
             yield pair
+
+    def _next(self) -> tuple[Frame, A] | None:
+        with waiting:
+            return self._given.get().result()
 
     def stop(self) -> None:
         """No frame is asked for any more; waits for the threads, which end with the frame that they have."""
         self._over = True
+        self._holds(0)
         deadline = time.monotonic() + PATIENCE_S
         for thread in self._threads:
             while thread.is_alive() and time.monotonic() < deadline:
@@ -95,9 +150,11 @@ class _Turns(Generic[A]):
                     thread.join(0.01)
 
     def _work(self) -> None:
+        """Turn by turn. Whatever happens to a future that was given is its result or its error, or `take` would hang."""
         while True:
             future: Future[tuple[Frame, A] | None] = Future()
             with self._turn:
+                self._wait_for_room()
                 if self._over:
                     return
                 self._given.put(future)
@@ -105,8 +162,12 @@ class _Turns(Generic[A]):
                     return
                 try:
                     before = time.perf_counter()
-                    frame = next(self._frames, None)
+                    with in_stage("decode", self._at):
+                        frame = next(self._frames, None)
                     decode = time.perf_counter() - before
+                    if frame is not None:
+                        self._at = f"frame {frame.index + 1}"
+                        self._holds(frame.rgb_HWC.nbytes)
                 except BaseException as error:
                     self._over = True
                     future.set_exception(error)
@@ -116,14 +177,24 @@ class _Turns(Generic[A]):
                     future.set_result(None)
                     return
             try:
-                with self._free:
+                with self._free, in_stage("network", f"frame {frame.index} of {frame.source}"):
                     answer = self._answer(frame)
+                    answer.timings["decode"] = decode
             except BaseException as error:
-                error.add_note(f"at frame {frame.index} of {frame.source}")
                 future.set_exception(error)
                 return
-            answer.timings["decode"] = decode
             future.set_result((frame, answer))
+
+    def _holds(self, more: int) -> None:
+        """So many more bytes of frames are held, or fewer."""
+        with self._room:
+            self._bytes += more
+            self._room.notify()
+
+    def _wait_for_room(self) -> None:
+        with self._room:  # held by frames, each of which will be taken
+            while self._bytes >= AHEAD_BYTES and not self._over:
+                self._room.wait()
 
 
 class _OneOpenCVThread:

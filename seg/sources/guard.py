@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, Full, Queue
@@ -16,6 +17,10 @@ OPENING_S, SILENCE_S = 40.0, 15.0
 better; opening is several reads."""
 
 
+LOOK_S = 0.1
+"""How often who waits looks whether anybody still wants what is waited for."""
+
+
 class Guarded(Source):
     """The frames of another source, read by a thread of its own, which may hang: its reader does not.
 
@@ -23,7 +28,13 @@ class Guarded(Source):
     """
 
     def __init__(
-        self, connect: Callable[[], Source], name: str, silence_s: float = SILENCE_S, opening_s: float = OPENING_S
+        self,
+        connect: Callable[[], Source],
+        name: str,
+        silence_s: float = SILENCE_S,
+        opening_s: float = OPENING_S,
+        *,
+        unwanted: threading.Event | None = None,
     ) -> None:
         """Open the source.
 
@@ -32,22 +43,20 @@ class Guarded(Source):
             name: for messages, until it is open.
             silence_s: how long it may give nothing.
             opening_s: how long it may take to give its first frame.
+            unwanted: set, from another thread, where nobody wants it any more while it is being opened.
 
         Raises:
-            SegError: as `connect` does, and where it gives nothing at all.
+            SegError: as `connect` does, and where it gives nothing at all or is unwanted.
         """
         self.name, self._connect, self._silence_s = name, connect, silence_s
         self._given: Queue[Source | Frame | BaseException | None] = Queue(1)
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="seg-guard", daemon=True).start()
         try:
-            opened = self._given.get(timeout=opening_s)
-        except Empty:
+            opened = self._opened(opening_s, unwanted or threading.Event())
+        except BaseException:  # Ctrl-C too: the thread is to let go
             self._closed.set()
-            raise SegError(f"{name}: gave nothing for {opening_s:g} s; is anybody sending?") from None
-        if isinstance(opened, BaseException):
-            raise opened
-        assert isinstance(opened, Source)
+            raise
         self._source = opened
         self.kind, self.name, self.path, self.size = opened.kind, opened.name, opened.path, opened.size
         self.fps, self.count = opened.fps, opened.count
@@ -83,6 +92,19 @@ class Guarded(Source):
         with suppress(Empty):
             self._given.get_nowait()
 
+    def _opened(self, opening_s: float, unwanted: threading.Event) -> Source:
+        until = time.monotonic() + opening_s
+        while (left := until - time.monotonic()) > 0:
+            if unwanted.is_set():
+                raise SegError(f"{self.name}: not wanted any more")
+            with suppress(Empty):
+                opened = self._given.get(timeout=min(left, LOOK_S))
+                if isinstance(opened, BaseException):
+                    raise opened
+                assert isinstance(opened, Source)
+                return opened
+        raise SegError(f"{self.name}: gave nothing for {opening_s:g} s; is anybody sending?")
+
     def _read(self) -> None:
         try:
             with self._connect() as source:
@@ -98,6 +120,6 @@ class Guarded(Source):
         """Hand it over; False where nobody wants any more."""
         while not self._closed.is_set():
             with suppress(Full):
-                self._given.put(what, timeout=0.1)
+                self._given.put(what, timeout=LOOK_S)
                 return True
         return False

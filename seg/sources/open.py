@@ -6,6 +6,7 @@ import glob
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -41,7 +42,10 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     path = local_path(text)
     if path is None:
         may_be_file = text.partition(":")[0].lower() in ("http", "https", "ftp", "ftps")
-        return Reconnecting(lambda: Guarded(lambda: StreamSource(text), without_secrets(text)), replays=may_be_file)
+        unwanted, name = threading.Event(), without_secrets(text)
+        return Reconnecting(
+            lambda: Guarded(lambda: StreamSource(text), name, unwanted=unwanted), closed=unwanted, replays=may_be_file
+        )
     if path.is_dir():
         files = [entry for entry in path.iterdir() if is_picture(entry) or _leads_nowhere(entry)]
         return ImageSource("folder", path, files, fps)

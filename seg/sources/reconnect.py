@@ -41,6 +41,7 @@ class Reconnecting(Source):
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
         replays: bool = False,
+        closed: threading.Event | None = None,
     ) -> None:
         """Connect for the first time.
 
@@ -50,12 +51,13 @@ class Reconnecting(Source):
             clock: seconds, for tests.
             pause: waits so many seconds, for tests; None for a wait that `interrupt` and `close` end.
             replays: whether the sender may be a file, which begins again at its first frame: then it has ended before.
+            closed: set by `interrupt` and `close`, for a `connect` that is to give up then.
 
         Raises:
             SegError: where it cannot be opened now.
         """
         self._connect, self._patience_s, self._clock, self._replays = connect, patience_s, clock, replays
-        self._closed = threading.Event()
+        self._closed = closed or threading.Event()
         self._pause = pause or self._closed.wait
         self._source = connect()
         self.name, self.size, self.fps, self.count = (

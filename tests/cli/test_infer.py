@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import re
+import signal
 
 import av
 import numpy as np
@@ -10,8 +13,11 @@ from media import picture, read_video, sound_of, with_sound, write_video
 from onnx_models import expected_classes, save_bands
 from PIL import Image
 
+from infer.segmenter import Segmenter
+from infer.sinks import Stats
 from seg import shipped
 from seg.cli import main
+from seg.sources.base import Source
 
 
 @pytest.fixture
@@ -271,8 +277,52 @@ def test_in_real_time_every_frame_is_answered_or_dropped(seg, model, tmp_path):
     assert answered[-1] == 11  # nothing newer came
     assert f"{12 - len(answered)} of 12 frames dropped for newer ones" in out
     assert f"0 of {len(answered)} frames after their deadline of 100000 ms" in out
-    assert all(f"latency, {stage}: p50 " in out for stage in ("wait", "network", "output", "all"))
-    assert "latency" in json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])["seconds"]
+    assert all(f"latency, {stage}: p50 " in out for stage in ("decode", "wait", "network", "output", "all"))
+    seconds = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])["seconds"]
+    assert seconds["latency"] >= seconds["decode"] + seconds["wait"] + seconds["network"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [("SIGINT", 130, "stopped by Ctrl-C"), ("SIGTERM", 143, "terminated")]
+)
+def test_a_run_that_is_stopped_tells_its_frames_and_what_was_wrong_with_them(
+    seg, model, tmp_path, monkeypatch, number, code, word
+):
+    video = write_video(tmp_path / "drive.mp4", count=12)
+    write = Stats._write
+
+    def stop(sink, frame, answer):
+        write(sink, frame, answer)
+        if frame.index == 4:
+            os.kill(os.getpid(), getattr(signal, number))
+
+    monkeypatch.setattr(Stats, "_write", stop)
+    monkeypatch.setattr(Source, "problem", "drive: 1 gap, 2.0 s together")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ended, out, err = seg("infer", model, video, "--stats", tmp_path / "s.jsonl")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended == code
+    assert re.search(r"^5 frames in \d+\.\d s, \d+\.\d frames/s \(bands; cpu", out)
+    kept = f"kept, finished: {tmp_path / 's.jsonl'} (5 frames)"
+    assert err == f"seg: {word}; drive: 1 gap, 2.0 s together; {kept}\n"
+
+
+def test_what_breaks_is_a_line_with_stage_and_frame(seg, model, tmp_path, monkeypatch):
+    video = write_video(tmp_path / "drive.mp4", count=12)
+
+    answer = Segmenter.__call__
+
+    def broken(segmenter, frame):
+        if frame.index == 7:
+            raise RuntimeError("boom")
+        return answer(segmenter, frame)
+
+    monkeypatch.setattr(Segmenter, "__call__", broken)
+    code, _, err = seg("infer", model, video, "--stats", tmp_path / "s.jsonl")
+    assert (code, err) == (1, f"seg: network, frame 7 of {video}: RuntimeError: boom\n")
+    assert not (tmp_path / "s.jsonl").exists()
 
 
 def test_real_time_takes_a_source_that_has_time(seg, model, tmp_path):

@@ -164,8 +164,9 @@ def test_what_fails_is_raised_here(where):
             raise SegError("refused")
         return Answer(taken.index)
 
-    with pytest.raises((OSError, SegError), match=r"gone|refused"):
+    with pytest.raises((OSError, SegError), match=r"gone|refused") as caught:
         list(Live(answer).stream(source()))
+    assert caught.value.__notes__ == ["decode, frame 1" if where == "source" else "network, frame 0 of made"]
     assert not ours()
 
 
@@ -177,16 +178,37 @@ def test_a_deadline_is_above_zero(deadline):
 
 def test_a_file_is_given_at_its_times(monkeypatch):
     clock, slept = [100.0], []
-    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live.time, "perf_counter", lambda: clock[0])
 
     def sleep(seconds):
         slept.append(round(1000 * seconds))
         clock[0] += seconds
 
-    monkeypatch.setattr(live.time, "sleep", sleep)
-    for taken in paced(frame(index, ms * MS) for index, ms in enumerate([500, 540, 580, 700, 710])):
+    captured = []
+    for taken, when in paced(
+        (frame(index, ms * MS) for index, ms in enumerate([500, 540, 580, 700, 710, 0, 40])), sleep
+    ):
+        captured.append(round(1000 * (when - 100)))
         clock[0] += 0.050 if taken.index == 1 else 0.0  # the reader was slow
-    assert slept == [0, 40, 0, 110, 10]
+    assert slept == [40, 110, 10, 40]
+    assert captured == [0, 40, 80, 200, 210, 210, 250]  # where time jumps back it is counted anew
+
+
+def test_a_file_is_decoded_before_its_time_but_given_when_a_camera_could(monkeypatch):
+    clock, given = [0.0], []
+    monkeypatch.setattr(live.time, "perf_counter", lambda: clock[0])
+
+    def source():
+        for index, decoding in enumerate([0.010, 0.010, 0.060, 0.050, 0.010, 0.010]):
+            clock[0] += decoding
+            yield frame(index, 40 * index * MS)
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    for _, captured in paced(source(), sleep):
+        given.append((round(1000 * captured), round(1000 * clock[0])))
+    assert given == [(0, 10), (40, 50), (80, 140), (120, 190), (160, 200), (200, 210)]
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

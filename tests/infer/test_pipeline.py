@@ -4,14 +4,21 @@ import json
 import os
 import signal
 import threading
+import time
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from media import read_video
 
-from infer import open_source, run
+from infer import open_source, run, stream
 from infer.encode import MaskVideo, OverlayVideo
 from infer.sinks import MaskFolder, Painter, Sink, Stats
+from infer.stream import StageError, answered
 from seg.errors import SegError
+from seg.frame import Frame
+from seg.sources.base import Source
 
 
 def make_sinks(segmenter, source, folder):
@@ -123,3 +130,85 @@ def test_a_file_that_fails_to_begin_is_told(segmenter, video, tmp_path):
         (tmp_path / "gone").rmdir()
         with pytest.raises(SegError, match="cannot be written"):
             run(segmenter, source, [sink])
+
+
+class Silent(Source):
+    """One frame, and then nothing, not even where it is interrupted."""
+
+    kind, name = "camera", "made"
+
+    def __init__(self):
+        self.let_go, self.asked_again = threading.Event(), threading.Event()
+
+    def frames(self):
+        yield Frame(np.zeros((1, 1, 3), np.uint8), 0, 0, "made")
+        self.asked_again.set()
+        self.let_go.wait(60)
+
+
+def test_ctrl_c_acts_while_the_next_frame_is_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.1)
+    source, sink = Silent(), Touch(tmp_path / "out")
+
+    def press():
+        source.asked_again.wait(20)
+        time.sleep(0.1)  # by now the main thread waits; if it does not, Ctrl-C acts behind the frame
+        os.kill(os.getpid(), signal.SIGINT)
+        source.let_go.wait(20)
+        source.let_go.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(Echo(), source, [sink])
+        assert not source.let_go.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        source.let_go.set()
+        presser.join()
+    assert (sink.frames, sink.kept) == (1, True)
+
+
+class Touch(Sink):
+    kind = "touch"
+
+    def _write(self, frame, answer):
+        self._temporary.touch()
+
+    def _close(self):
+        pass
+
+
+class Echo:
+    """Answers nothing but the time."""
+
+    def stream(self, source):
+        return answered(source, lambda frame: SimpleNamespace(timings={}))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError(), cv2.error("no")])
+def test_what_breaks_in_a_sink_tells_its_stage_and_frame(video, tmp_path, error):
+    class Broken(Touch):
+        def _write(self, frame, answer):
+            super()._write(frame, answer)
+            if frame.index == 7:
+                raise error
+
+    with open_source(video) as source, pytest.raises(StageError) as caught:
+        run(Echo(), source, [Broken(tmp_path / "out")])
+    assert str(caught.value).startswith(f"touch, frame 7 of {video}: {type(error).__name__}")
+    assert caught.value.__cause__ is error
+
+
+def test_what_breaks_around_the_network_tells_behind_which_frame(video, tmp_path):
+    class Around(Echo):
+        def stream(self, source):
+            for frame, answer in super().stream(source):
+                if frame.index == 3:
+                    raise IndexError("out of range")
+                yield frame, answer
+
+    with open_source(video) as source, pytest.raises(StageError, match=r"answer, the frame behind 2 of .*: IndexError"):
+        run(Around(), source, [Touch(tmp_path / "out")])

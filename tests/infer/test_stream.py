@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer.stream import AHEAD, answered
+from infer import stream
+from infer.stream import AHEAD, StageError, answered
+from seg.errors import SegError
 from seg.frame import Frame
 
 
@@ -112,6 +114,26 @@ def test_one_that_reads_slowly_keeps_the_threads_from_running_ahead():
     assert not ours()
 
 
+def test_large_frames_keep_the_threads_from_running_ahead_too(monkeypatch):
+    monkeypatch.setattr(stream, "AHEAD_BYTES", 7)  # of frames of 3
+    taken = []
+
+    def source():
+        for frame in frames(100):
+            taken.append(frame.index)
+            yield frame
+
+    answers = answered(source(), lambda frame: Answer(frame.index), 8)
+    next(answers)
+    time.sleep(0.1)
+    assert len(taken) <= 1 + 3
+    assert len(list(answers)) == 99
+    answers = answered(frames(100), lambda frame: Answer(frame.index), 8)
+    next(answers)
+    answers.close()  # while one waits for room
+    assert not ours()
+
+
 @pytest.mark.parametrize("streams", [1, 3])
 def test_what_the_model_raises_comes_after_the_frames_before_it_and_names_the_frame(streams):
     def answer(frame):
@@ -120,10 +142,37 @@ def test_what_the_model_raises_comes_after_the_frames_before_it_and_names_the_fr
         return Answer(frame.index)
 
     seen = []
-    with pytest.raises(ValueError, match="no") as caught:
+    with pytest.raises(StageError) as caught:
         collect(seen, answered(frames(50), answer, streams))
     assert seen == [0, 1, 2, 3, 4]
-    assert caught.value.__notes__ == ["at frame 5 of made"]
+    assert str(caught.value) == "network, frame 5 of made: ValueError: no"
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert not ours()
+
+
+def test_what_tells_its_matter_is_raised_as_it_is_with_stage_and_frame():
+    def answer(frame):
+        raise SegError("refused")
+
+    with pytest.raises(SegError, match="refused") as caught:
+        list(answered(frames(3), answer, 1))
+    assert type(caught.value) is SegError
+    assert caught.value.__notes__ == ["network, frame 0 of made"]
+
+
+def test_an_answer_that_takes_no_timings_is_an_error_not_a_hang():
+    caught = []
+
+    def take():
+        try:
+            list(answered(frames(5), lambda frame: object(), 2))
+        except StageError as error:
+            caught.append(error)
+
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
+    taker.join(20)
+    assert "network, frame 0 of made: AttributeError: 'object' object has no attribute 'timings'" in str(caught)
     assert not ours()
 
 
@@ -133,9 +182,10 @@ def test_what_the_source_raises_comes_after_the_frames_before_it():
         raise OSError("gone")
 
     seen = []
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(OSError, match="gone") as caught:
         collect(seen, answered(source(), lambda frame: Answer(frame.index), 2))
     assert seen == [0, 1, 2]
+    assert caught.value.__notes__ == ["decode, frame 3"]
     assert not ours()
 
 

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -96,6 +97,28 @@ def test_interrupted_before_anybody_waits():
     source.interrupt()
     assert list(source) == []
     wake.set()
+
+
+@pytest.mark.parametrize("how", ["unwanted", "Ctrl-C"])
+def test_opening_is_given_up_where_nobody_wants_it(monkeypatch, how):
+    unwanted, let_go, steps = threading.Event(), threading.Event(), Steps(3)
+
+    def connect():
+        if how == "unwanted":
+            unwanted.set()
+        let_go.wait(30)
+        return steps
+
+    class Interrupted(Queue):
+        def get(self, *_, **__):
+            raise KeyboardInterrupt
+
+    if how == "Ctrl-C":
+        monkeypatch.setattr(guard, "Queue", Interrupted)
+    with pytest.raises((SegError, KeyboardInterrupt), match=r"made: not wanted any more|^$"):
+        Guarded(connect, "made", 30, 30, unwanted=unwanted)
+    let_go.set()
+    assert steps.closed.wait(10)
 
 
 def test_left_early_the_thread_lets_go():

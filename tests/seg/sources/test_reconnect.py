@@ -169,6 +169,15 @@ def test_closing_ends_the_wait():
     assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("end", ["interrupt", "close"])
+def test_who_connects_anew_is_told_that_nobody_wants_it(end):
+    closed = threading.Event()
+    source = Reconnecting(lambda: Part(1, Clock().tick), closed=closed)
+    assert not closed.is_set()
+    getattr(source, end)()
+    assert closed.is_set()
+
+
 def test_a_stream_that_cannot_be_opened_at_first_is_an_error():
     with pytest.raises(SegError, match="cannot be opened"):
         stream(Clock())
