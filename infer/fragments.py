@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-FRAGMENTED = {"movflags": "+frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
+_AT_ONCE = {"flush_packets": "1", "max_interleave_delta": "100000"}
+"""Pictures wait a tenth of a second for sound to be written beside them, no longer: there may be none any more."""
+
+FRAGMENTED = {"movflags": "+frag_keyframe+delay_moov+default_base_moof", **_AT_ONCE}
 """An MP4 or MOV whose index grows with it, a group of pictures at a time: what is written plays, whatever comes then.
 `delay_moov`, because only then do frames that are decoded before they are shown keep their times."""
 
-CLUSTERED = {"cluster_time_limit": "1000", "flush_packets": "1"}
-"""A Matroska file plays as far as it is written; it writes a second at a time."""
+CLUSTERED = {"cluster_time_limit": "500", **_AT_ONCE}
+"""A Matroska file plays as far as it is written; it writes half a second at a time."""
 
 
 def growing(suffix: str) -> dict[str, str]:
@@ -36,7 +39,7 @@ def whole_groups(path: Path, most: int | None = None) -> int:
 
 def copy_frames(
     path: Path, count: int, begin: float, output: OutputContainer, stream: VideoStream
-) -> Iterator[tuple[Any, float]]:
+) -> Generator[tuple[Any, float], None, None]:
     """Write the first `count` frames, which are whole groups, into an output of the same encoder, one by one.
 
     `begin` is the first frame's time in seconds: Matroska has no negative times, and moves all behind sound that begins early.

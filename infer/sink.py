@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from seg.errors import SegError
+from infer.stream import StageError
+from seg.errors import SegError, one_line
 from seg.files import atomic, claim
 from seg.frame import Frame
 
@@ -74,7 +75,12 @@ class Sink(ABC):
         self.frames += 1
 
     def write(self, frame: Frame, answer: Any) -> None:
-        """Add one frame and the model's answer to it; SegError where the disk takes no more."""
+        """Add one frame and the model's answer to it.
+
+        Raises:
+            SegError: where the disk takes no more.
+            StageError: where nothing can be made of the frame and its answer; a note says which frame.
+        """
         with self._disk_errors():
             self._write(frame, answer)
         self.frames += 1
@@ -129,11 +135,28 @@ class Sink(ABC):
             yield
         except SegError:
             raise
-        except (OSError, ValueError) as error:  # PyAV's errors are one or the other
-            reason = getattr(error, "strerror", None) or error
-            part = self.readable and self.frames
-            left = f"what could be written is in {self.partial.name}" if part else "nothing of it was kept"
-            raise SegError(f"{self.path}: cannot be written ({reason}); {left}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None)  # PyAV has one too, and is of either class
+            if reason is None and not isinstance(error, OSError):
+                raise
+            raise SegError(f"{self.path}: cannot be written ({reason or error}); {self._left()}") from error
+
+    @contextmanager
+    def _making(self, stage: str, frame: Frame) -> Iterator[None]:
+        """Around what comes before the disk: an error of it is not the disk's, and tells its stage and frame."""
+        try:
+            yield
+        except SegError:
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {one_line(error)}"
+            failed = StageError(f"{self.path}: {stage} failed ({told}); {self._left()}")
+            failed.add_note(f"at frame {frame.index} of {frame.source}")
+            raise failed from error
+
+    def _left(self) -> str:
+        part = self.readable and (self.frames or self._keep)
+        return f"what could be written is in {self.partial.name}" if part else "nothing of it was kept"
 
     @abstractmethod
     def _write(self, frame: Frame, answer: Any) -> None:

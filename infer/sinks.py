@@ -81,7 +81,9 @@ class OverlayImage(Sink):
     def _write(self, frame: Frame, answer: Any) -> None:
         from PIL import Image
 
-        Image.fromarray(self._painter(frame, answer)).save(self._temporary, quality=95)
+        with self._making("painting", frame):
+            picture = Image.fromarray(self._painter(frame, answer))
+        picture.save(self._temporary, quality=95)
 
     def _close(self) -> None:
         return
@@ -145,22 +147,28 @@ class PictureFolder(Sink):
         return path.suffix == ".png" and path.is_file()
 
     def _skip(self, frame: Frame) -> None:
-        self._used.add(self._name(frame))
-        if len(self._used) == self._keep:  # pictures behind it are made again; the last may be cut
+        self._name(frame)
+        if self.frames + 1 == self._keep:  # pictures behind it are made again; the last may be cut
             for path in self._temporary.glob("*.png"):
-                if path.stem not in self._used:
+                number = int(path.stem) if path.stem.isdecimal() else frame.index + 1
+                if path.stem not in self._used if self._by_source else number > frame.index:
                     path.unlink()
 
     def _write(self, frame: Frame, answer: Any) -> None:
         name = self._name(frame)
-        self._used.add(name)
-        self._picture(frame, answer).save(self._temporary / f"{name}.png", compress_level=3, pnginfo=self._signed)
+        with self._making("painting", frame):
+            picture = self._picture(frame, answer)
+        picture.save(self._temporary / f"{name}.png", compress_level=3, pnginfo=self._signed)
 
     def _name(self, frame: Frame) -> str:
+        """The picture's name, which no other gets; those of images, which may be the same, are remembered."""
         if not self._by_source:
             return f"{frame.index:06d}"
         name = Path(frame.source).stem
-        return f"{name}_{frame.index:06d}" if name in self._used else name  # several formats or folders
+        if name in self._used:  # several formats or folders
+            name = f"{name}_{frame.index:06d}"
+        self._used.add(name)
+        return name
 
     def _close(self) -> None:
         return
@@ -237,7 +245,9 @@ class Stats(Sink):
     def _write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._file is None:
             self._file = self._open("w")
-        self._file.write(json.dumps(statistics(frame, segmentation, self._names)) + "\n")
+        with self._making("counting", frame):
+            line = json.dumps(statistics(frame, segmentation, self._names))
+        self._file.write(line + "\n")
 
     def _open(self, mode: Literal["a", "w"]) -> TextIO:
         return self._temporary.open(mode, encoding="utf-8", buffering=1)  # line by line: a killed run keeps its own

@@ -1,15 +1,20 @@
-"""The sound of a video file, copied packet by packet beside the painted pictures; nothing is decoded.
+"""The file that painted pictures are of, read a second time: its sound, its last picture's end, the shape of its pixels.
 
-Sound is what pictures are not worth losing for: what the output's format does not take, and what is damaged, is left out and
-said in a warning of the log.
+Sound is copied packet by packet beside the pictures; nothing is decoded. It is what pictures are not worth losing for: what
+the output's format does not take, and what is damaged, is left out and said in a warning of the log.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from collections import deque
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from infer.clock import JUMP, TIME_BASE
 
 if TYPE_CHECKING:
     from av.bitstream import BitStreamFilterContext
@@ -22,54 +27,115 @@ CODECS = {
 }
 """What an output of this suffix may hold so that players play it."""
 
+_AHEAD = 10_000
+"""Packets of sound behind which no other picture is looked for: three minutes of AAC."""
+
+_APART = 10.0
+"""How far behind its pictures, in seconds, sound is looked for in a file."""
+
 _log = logging.getLogger(__name__)
 
 
 class Sound:
-    """The audio streams of a file on their way into an output."""
+    """The audio streams of a video file on their way into an output. All times are the output's, in seconds.
+
+    Attributes:
+        last_s: how long the last picture is shown, once `ends` has said that it is the last; None where nothing says so.
+    """
 
     def __init__(self, path: Path, output: OutputContainer, suffix: str) -> None:
         """Add the streams to the output, before anything has been written into it."""
         import av
+        from av.stream import Disposition
 
         self._path, self._output = path, output
         self._streams: dict[int, Any] = {}
         self._filters: dict[int, BitStreamFilterContext] = {}
         self._last: dict[int, int] = {}
-        self._next: Any = None
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._moved = [0.0]  # by recording, where several were joined
+        self._pictures: Any = None
+        self._newest = (0, -math.inf, 0.0)  # recording, time and duration of the latest picture that was read
+        self._part, self._decoded = 0, -math.inf  # recording and decoding time of the picture that was read last
+        self._packets: Iterator[Any] = iter(())
         self._input: Any = None
+        self.last_s: float | None = None
         try:
             self._input = av.open(str(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             self._give_up(error)
             return
+        videos = (one for one in self._input.streams.video if not one.disposition & Disposition.attached_pic)
+        self._pictures = next(videos, None)
         for stream in self._input.streams.audio:
             self._add(stream, CODECS[suffix])
-        self._packets = self._demuxed()
-        self._next = next(self._packets, None) if self._streams else None
+        pictures = [] if self._pictures is None else [self._pictures]
+        self._packets = self._input.demux(
+            *pictures, *(one for one in self._input.streams.audio if one.index in self._streams)
+        )
+
+    def aspect(self, height: int, width: int) -> Fraction | None:
+        """The width of a pixel over its height, in pictures of this size; None where it is not said."""
+        found = self._pictures and self._pictures.sample_aspect_ratio
+        if not found:
+            return None
+        coded = self._pictures.height, self._pictures.width
+        return (
+            Fraction(found) if coded == (height, width) else 1 / Fraction(found) if coded == (width, height) else None
+        )
+
+    def joined(self, seconds: float) -> None:
+        """The pictures have come to another recording of the file, whose times are later by so much in the output."""
+        self._moved.append(seconds)
+
+    def ends(self, seconds: float) -> bool:
+        """Whether no picture of the file comes later than this time."""
+        while not self._later(seconds) and len(self._waiting) < _AHEAD and self._read():
+            continue
+        ended = self._input is not None and not self._later(seconds)
+        self.last_s = self._newest[2] or None if ended else None
+        return ended
 
     def until(self, seconds: float) -> None:
-        """Write what sounds before this time of the video."""
+        """Write what sounds before this time."""
         import av
 
-        while self._next is not None and float(self._next.pts * self._next.time_base) < seconds:
-            packet, number = self._next, self._next.stream.index
-            self._next = next(self._packets, None)
-            if packet.dts is None or packet.dts <= self._last.get(number, packet.dts - 1):
-                continue  # where files were joined the clock jumps back, which no output takes
-            self._last[number] = packet.dts
+        while self._waiting or (self._streams and not self._later(seconds + _APART) and self._read()):
+            if not self._waiting:
+                continue
+            packet, part = self._waiting[0]
+            if self._at(part, float(packet.pts * packet.time_base)) >= seconds:
+                return
+            self._waiting.popleft()
             try:
-                for whole in self._filters[number].filter(packet) if number in self._filters else [packet]:
-                    whole.stream = self._streams[number]
-                    self._output.mux(whole)
+                self._write(packet, round(self._moved[part] / packet.time_base))
             except (av.FFmpegError, ValueError) as error:
-                self._next = None
+                self._packets = iter(())
+                self._waiting.clear()
                 self._give_up(error)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._input is not None:
             self._input.close()
+
+    def _write(self, packet: Any, moved: int) -> None:
+        number = packet.stream.index
+        packet.pts += moved
+        if packet.dts is None or packet.dts + moved <= self._last.get(number, packet.dts + moved - 1):
+            return  # a clock that jumps back, which no output takes
+        packet.dts += moved
+        self._last[number] = packet.dts
+        for whole in self._filters[number].filter(packet) if number in self._filters else [packet]:
+            whole.stream = self._streams[number]
+            self._output.mux(whole)
+
+    def _at(self, part: int, seconds: float) -> float:
+        """The output's time; infinite where the pictures have not come to that recording."""
+        return seconds + self._moved[part] if part < len(self._moved) else math.inf
+
+    def _later(self, seconds: float) -> bool:
+        return self._at(*self._newest[:2]) > seconds
 
     def _add(self, stream: Any, allowed: set[str] | None) -> None:
         import av
@@ -89,17 +155,29 @@ class Sound:
     def _give_up(self, error: Exception) -> None:
         _log.warning("%s: its sound is left out (%s)", self._path, getattr(error, "strerror", None) or error)
 
-    def _demuxed(self) -> Iterator[Any]:
-        """The packets of the streams that are taken; a damaged rest is silence."""
+    def _read(self) -> bool:
+        """Take one packet of the file: sound waits, pictures are noted. False at its end; a damaged rest is silence."""
         import av
 
-        packets = self._input.demux(*[stream for stream in self._input.streams.audio if stream.index in self._streams])
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, OSError):
-                return
-            if packet is None:
-                return
-            if packet.pts is not None and packet.size:  # the last ones only flush decoders
-                yield packet
+        try:
+            packet = next(self._packets, None)
+        except (av.FFmpegError, OSError):
+            packet = None
+        if packet is None:
+            return False
+        shown = packet.dts if packet.pts is None else packet.pts
+        if shown is None or not packet.size:  # the last ones only flush decoders
+            return True
+        if packet.stream.index in self._streams:
+            if packet.pts is not None:
+                self._waiting.append((packet, self._part))
+            return True
+        if packet.is_discard:  # others are made from it, but it is not shown
+            return True
+        base = float(packet.time_base)
+        decoded = base * (shown if packet.dts is None else packet.dts)
+        if decoded < self._decoded - float(JUMP * TIME_BASE):
+            self._part += 1
+        self._decoded = decoded
+        self._newest = max(self._newest, (self._part, shown * base, (packet.duration or 0) * base))
+        return True

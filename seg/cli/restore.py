@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seg.cli.infer import Precision, default_overlay, protect_inputs, sound_of
+from seg.cli.infer import (
+    Precision,
+    Resumed,
+    check_resume,
+    default_overlay,
+    identity,
+    protect_inputs,
+    sound_of,
+    told_aside,
+)
 from seg.cli.running import run_and_tell, warnings_as_lines
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ def restore(
     provider: Annotated[str, typer.Option(help="cpu, cuda, tensorrt, openvino or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
     precision: Precision = None,
+    resume: Resumed = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames a second where a folder becomes a video [25].")] = None,
 ) -> None:
@@ -42,19 +52,28 @@ def restore(
     folder or glob, NAME.restored.mp4 for all else.
     """
     from infer.restorer import RestoreJob, Restorer, read_mask
+    from infer.resume import Job
+    from seg.files import sha256
+    from seg.shipped import resolve_model
     from seg.sources.open import open_source
 
     with warnings_as_lines():
         restorer = Restorer(model, provider, threads, streams=None, precision=precision)
-    job = RestoreJob(restorer, cast("Task", task), None if mask is None else read_mask(mask))
+    restoring = RestoreJob(restorer, cast("Task", task), None if mask is None else read_mask(mask))
     with open_source(source, fps) as frames:
+        check_resume(resume, frames, realtime=False, fail_novel=None)
         output = output or default_output(frames)
         for path in (model, mask):
             if path is not None:
                 protect_inputs(frames, path, [output])
         sink = make_sink(output, frames, overwrite)
         protect_inputs(frames, model, [sink.partial])
-        run_and_tell(job, f"{restorer.spec.name}, {task}; {restorer.choice}", frames, [sink])
+        options = {"task": task, "mask": None if mask is None else sha256(mask), "precision": str(precision)}
+        key, once = identity(frames, resolve_model(model), options), frames.kind in ("camera", "stream")
+        with Job([sink], key, resume=resume, overwrite=overwrite, live=once) as job:
+            told_aside(job.aside)
+            name = f"{restorer.spec.name}, {task}; {restorer.choice}"
+            run_and_tell(restoring, name, frames, [sink], begin=job.begin)
 
 
 def default_output(source: Source) -> Path:

@@ -333,7 +333,7 @@ def test_mistakes_leave_nothing(seg_restore, model, restoring, video, pictures, 
     given = (restoring, pictures, *inpaint, tmp_path / "mask.png", "--overwrite")
     assert_refused(seg_restore(*given), "mask.png")
     assert read_mask(tmp_path / "mask.png").any()
-    assert listing(folder) == ["o.seg-partial"]  # of the mask that does not fit the second image
+    assert listing(folder) == [".o.seg-job", "o.seg-partial"]  # of the mask that does not fit the second image
     assert listing(folder / "o.seg-partial") == ["f0.png"]
     assert listing(pictures) == ["f0.png", "f1.png", "f2.png"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import runs
 from media import read_video, write_video
-from onnx_models import save_bands
+from onnx_models import save_bands, save_restore
 from PIL import Image
 
 COUNT, RATE = 60, 25
@@ -367,3 +367,23 @@ def test_what_does_not_come_again(job, tmp_path, seg):
     assert "do not come again as they were" in err
     code, _, err = seg("infer", model, whole / "masks" / "000000.png", "--resume", "--overlay", tmp_path / "o.png")
     assert code == 2
+
+
+def test_restore_is_gone_on_with_too(job, tmp_path):
+    _, video, _ = job
+    model = save_restore(tmp_path / "restore.onnx")
+    arguments = ["restore", model, video, "--task", "denoise", "--output"]
+    given = ("infer.encode", "OverlayVideo._encode", 58)
+    ended = runs.seg(tmp_path, *arguments, tmp_path / "o.mp4", hook=runs.before_call, given=given)
+    assert ended.code == -signal.SIGKILL
+    before = (tmp_path / "o.seg-partial.mp4").read_bytes()
+    again = runs.seg(tmp_path, *arguments, tmp_path / "o.mp4")
+    assert again.code == 2
+    assert "give --resume to go on with it, or --overwrite to begin anew" in again.stderr
+    assert (tmp_path / "o.seg-partial.mp4").read_bytes() == before
+    other = runs.seg(tmp_path, *arguments, tmp_path / "o.mp4", "--resume", "--precision", "float32")
+    assert "the unfinished run was another one (precision differ" in other.stderr
+    again = runs.seg(tmp_path, *arguments, tmp_path / "o.mp4", "--resume")
+    assert "went on behind 25 frames" in again.stdout, again.stderr
+    assert read_video(tmp_path / "o.mp4")[0] == read_video(video)[0]
+    assert not list(tmp_path.glob("*.seg-*"))
