@@ -19,7 +19,7 @@ from seg.model.autoencoder import Autoencoder
 from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_autoencoder, load_weights, start_from
 from seg.model.network import SegmentationAutoencoder, build_network
 from seg.model.unfold import start_from_file
-from seg.paths import expand
+from seg.paths import configs, expand
 from seg.shipped import resolve_model
 from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
@@ -160,6 +160,12 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
 def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> None:
     """Weights from a run, a checkpoint, an exported file or a shipped network."""
     path = resolve_model(expand(init))
+    recipe = configs() / "train" / f"{path.name}.yaml"
+    if not path.exists() and recipe.is_file():
+        raise SegError(
+            f"init: {path}: no such run; it is of {recipe.name}, which comes first: train that, or name another start, such as "
+            "a shipped network"
+        )
     if path.suffix != ".onnx":
         return start_from(network, ontology, path)
     return start_from_file(network, ontology, path, (train.frame(index) for index in train.drawn(MEASURED)))

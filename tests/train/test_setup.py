@@ -102,6 +102,13 @@ def test_init_from_a_run_for_other_classes_keeps_all_but_its_classifiers(tmp_pat
     assert len(started["head.bias"]) % 11 == 0  # as many for each pixel of a cell
 
 
+def test_a_stretch_whose_start_is_missing_names_what_comes_first(tmp_path):
+    with pytest.raises(
+        SegError, match=r"runs/camvid-third: no such run; it is of camvid-third\.yaml, which comes first"
+    ):
+        parts_of(tmp_path, init="runs/camvid-third")
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_norms_keep_the_statistics_that_came_with_the_start(tmp_path, tmp_path_factory, frozen):
     parts = parts_of(tmp_path, init=str(runs.trained(tmp_path_factory)), freeze_norms=frozen)
