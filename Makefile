@@ -32,18 +32,19 @@ test: lint
 # the networks inside the package: trained where $(RUNS) does not hold the whole run yet, exported, measured, described
 models: model-camvid11 model-drive
 
+model-drive: model-camvid11  # which it goes on from
+
 model-camvid11: RUN := camvid
-model-camvid11: OVERRIDES := init=$(RUNS)/camvid-third
+model-camvid11: OVERRIDES := init=$(RUNS)/camvid-second
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
 model-drive: RUN := drive
-model-drive: OVERRIDES := init=$(RUNS)/camvid-third
+model-drive: OVERRIDES := init=$(RUNS)/camvid
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
 
-# the stretches before the last: both networks go on from here
+# the stretches before camvid11's last
 stretches: setup
 	$(BIN)/seg train configs/train/camvid-quick.yaml --out $(RUNS)/camvid-quick --resume
 	$(BIN)/seg train configs/train/camvid-second.yaml init=$(RUNS)/camvid-quick --out $(RUNS)/camvid-second --resume
-	$(BIN)/seg train configs/train/camvid-third.yaml init=$(RUNS)/camvid-second --out $(RUNS)/camvid-third --resume
 
 model-%: stretches
 	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume

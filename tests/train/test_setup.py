@@ -104,9 +104,9 @@ def test_init_from_a_run_for_other_classes_keeps_all_but_its_classifiers(tmp_pat
 
 def test_a_stretch_whose_start_is_missing_names_what_comes_first(tmp_path):
     with pytest.raises(
-        SegError, match=r"runs/camvid-third: no such run; it is of camvid-third\.yaml, which comes first"
+        SegError, match=r"runs/camvid-second: no such run; it is of camvid-second\.yaml, which comes first"
     ):
-        parts_of(tmp_path, init="runs/camvid-third")
+        parts_of(tmp_path, init="runs/camvid-second")
 
 
 @pytest.mark.parametrize("frozen", [True, False])
