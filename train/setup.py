@@ -159,7 +159,10 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
 
 def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> None:
     """Weights from a run, a checkpoint, an exported file or a shipped network."""
-    path = resolve_model(expand(init))
+    try:
+        path = resolve_model(expand(init))
+    except SegError as error:
+        raise SegError(f"init: {error}; expected a run, a checkpoint, an exported file or a shipped network") from None
     recipe = configs() / "train" / f"{path.name}.yaml"
     if not path.exists() and recipe.is_file():
         raise SegError(
