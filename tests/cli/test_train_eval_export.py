@@ -86,7 +86,10 @@ CONFIGS = {
     "an uneven split": (["accumulate=2", "batch_size=3"], "batch_size 3 is not a multiple of accumulate 2"),
     "an unknown ontology": (["ontology=drove"], "drove.*did you mean 'drive'"),
     "an unknown label set": (["data.train.0.labels=synthetc"], "did you mean 'synthetic'"),
-    "a run to start from that is not there": (["init=nowhere"], "init: nowhere: no such file, and no shipped network of that name; .*; expected a run, a checkpoint"),
+    "a run to start from that is not there": (
+        ["init=nowhere"],
+        "init: nowhere: no such file, and no shipped network of that name; .*; expected a run, a checkpoint",
+    ),
     "an unknown device": (["device=gpu"], "device: expected auto, cpu or cuda, got 'gpu'"),
 }
 
