@@ -65,8 +65,28 @@ def start_from_file(
         name: value for name, value in _weights(model).items() if not name.startswith(fresh) and name not in constants
     }
     state = {name: value for name, value in network.state_dict().items() if name.startswith(fresh)}
+    folded = _unfold(network, from_file, state)
+    missing = sorted(network.state_dict().keys() - (state | from_file).keys())
+    if missing:
+        raise SegError(
+            f"{file}: holds no {missing[0]}: it is of another network, or of one whose weights export changes (norms other than "
+            "batch norm); start from the run that it was exported from"
+        )
+    load_weights(network, state | from_file, str(file))
+    rescale(network, {name: torch.full_like(network.get_parameter(name), TRAINED) for name in folded})
+    _measure(network, folded.values(), frames)
+
+
+def _unfold(
+    network: SegmentationAutoencoder, from_file: dict[str, Tensor], state: dict[str, Tensor]
+) -> dict[str, nn.BatchNorm2d]:
+    """Move the shifts of folded convolutions from the file's tensors to the state of the norms that were folded away.
+
+    Returns:
+        the name of each such convolution's weight -> its norm.
+    """
     names = {module: name for name, module in network.named_modules()}
-    norms, filters = [], {}
+    folded = {}
     for convolution, norm in convolutions_with_norms(network):
         name = names[convolution]
         # export gives the sum of the convolution's own bias and the norm's shift one name or the other
@@ -75,20 +95,11 @@ def start_from_file(
             shift_C = from_file.pop(f"{name}.bias", None)
         if shift_C is None:  # not folded: the norm has its own values in the file
             continue
-        norms.append(norm)
-        filters[f"{name}.weight"] = torch.full_like(convolution.weight, TRAINED)
+        folded[f"{name}.weight"] = norm
         state |= {f"{names[norm]}.{key}": value for key, value in _shift(norm, shift_C).items()}
         if convolution.bias is not None:
             state[f"{name}.bias"] = torch.zeros_like(shift_C)
-    missing = sorted(network.state_dict().keys() - (state | from_file).keys())
-    if missing:
-        raise SegError(
-            f"{file}: holds no {missing[0]}: it is of another network, or of one whose weights export changes (norms other than "
-            "batch norm); start from the run that it was exported from"
-        )
-    load_weights(network, state | from_file, str(file))
-    rescale(network, filters)
-    _measure(network, norms, frames)
+    return folded
 
 
 def _load(file: Path) -> onnx.ModelProto:
