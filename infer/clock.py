@@ -8,8 +8,8 @@ SECOND = 90_000
 TIME_BASE = Fraction(1, SECOND)
 """The clock of encoded files: fine enough for any frame rate, variable ones too."""
 
-JUMP = SECOND // 2
-"""Times that run back by more are those of another recording, which was joined to the first."""
+JUMP_S = 0.5
+"""Times that run back by more, in seconds, are those of another recording, which was joined to the first."""
 
 
 class Clock:
@@ -34,7 +34,7 @@ class Clock:
         """The time of the next frame."""
         time = (time_ns * 9 + 50_000) // 100_000 + self.moved
         if self.last is not None:
-            if time < self.last - JUMP:
+            if time < self.last - JUMP_S * SECOND:
                 self.moved += self.last + self.gap - time
                 time = self.last + self.gap
             elif time <= self.last:  # it stands, or stutters

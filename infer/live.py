@@ -14,6 +14,7 @@ from contextlib import closing
 from threading import Condition, Thread
 from typing import Generic
 
+from infer.clock import JUMP_S
 from infer.latency import Percentiles
 from infer.stream import PATIENCE_S, A, Answers, in_stage, waiting
 from seg.errors import SegError
@@ -28,9 +29,6 @@ PERIODS = 2
 
 SHORT = 1 / 40
 """The share of that age that is left free: a thread wakes up late, a network's time varies."""
-
-JUMP_S = 0.5
-"""Times that run back by more are those of another recording, which was joined to the first."""
 
 RECENT = 16
 """Frames over which period and time of service are measured."""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infer.clock import JUMP, TIME_BASE
+from infer.clock import JUMP_S
 
 if TYPE_CHECKING:
     from av.bitstream import BitStreamFilterContext
@@ -176,7 +176,7 @@ class Sound:
             return True
         base = float(packet.time_base)
         decoded = base * (shown if packet.dts is None else packet.dts)
-        if decoded < self._decoded - float(JUMP * TIME_BASE):
+        if decoded < self._decoded - JUMP_S:
             self._part += 1
         self._decoded = decoded
         self._newest = max(self._newest, (self._part, shown * base, (packet.duration or 0) * base))

@@ -98,15 +98,16 @@ def test_overlapping_streams_leave_opencv_as_it_was():
         cv2.setNumThreads(before)
 
 
+def noted(taken):
+    """A hundred frames; the index of each that is asked for goes into `taken`."""
+    for frame in frames(100):
+        taken.append(frame.index)
+        yield frame
+
+
 def test_one_that_reads_slowly_keeps_the_threads_from_running_ahead():
     taken = []
-
-    def source():
-        for frame in frames(100):
-            taken.append(frame.index)
-            yield frame
-
-    answers = answered(source(), lambda frame: Answer(frame.index), 2)
+    answers = answered(noted(taken), lambda frame: Answer(frame.index), 2)
     next(answers)
     time.sleep(0.1)
     assert len(taken) <= 1 + AHEAD * 2 + 1  # given, waiting, and the one that waits for room
@@ -117,13 +118,7 @@ def test_one_that_reads_slowly_keeps_the_threads_from_running_ahead():
 def test_large_frames_keep_the_threads_from_running_ahead_too(monkeypatch):
     monkeypatch.setattr(stream, "AHEAD_BYTES", 7)  # of frames of 3
     taken = []
-
-    def source():
-        for frame in frames(100):
-            taken.append(frame.index)
-            yield frame
-
-    answers = answered(source(), lambda frame: Answer(frame.index), 8)
+    answers = answered(noted(taken), lambda frame: Answer(frame.index), 8)
     next(answers)
     time.sleep(0.1)
     assert len(taken) <= 1 + 3
