@@ -109,7 +109,8 @@ class LoopConfig(Strict):
     `init` is a run or checkpoint whose weights to start from; of `seg train`, an exported file or the name of a shipped
     network too. With `freeze_norms` batch norms keep the statistics that came with it: those of mixed or tiny batches would
     not be those of the frames to come. An epoch is `epoch_size` samples (default: as many as there are). `batch_size` is
-    of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint is written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
+    of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint is
+    written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
