@@ -1,9 +1,11 @@
 """Steady masks: what was seen before, moved along with the picture, has a say in what is seen now.
 
-The evidence for each class is a running mean of the frames' confidences. Before a new frame is added it is warped by the
-optical flow from that frame to the one before (DIS; Kroeger et al., Fast optical flow using dense inverse search, 2016),
-and it counts the less the more the warped picture differs from the new one: where something was uncovered, or the flow
-is wrong, or the scene was cut, the new frame stands alone. All of it happens at the network's size.
+The evidence for a class is a running mean of its frames' confidences to the power of `SURE`: a frame that is unsure hardly
+speaks against a past that was sure. Before a new frame is added the evidence is warped by the optical flow from that frame
+to the one before (DIS; Kroeger et al., Fast optical flow using dense inverse search, 2016), and it counts the less the more
+the warped picture differs from the new one: where something was uncovered, or the flow is wrong, or the scene was cut, the new
+frame stands alone. All of it happens at the network's size and in bytes, which are warped and weighed many times as fast as
+floats.
 Shape suffixes: h and w height and width of the network's size.
 """
 
@@ -25,42 +27,47 @@ from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
 from seg.spec import ModelSpec
 
-KEPT = 0.75
+KEPT = 0.65
 """What the past counts where the picture has not changed, in shares."""
 
 CHANGE = 20.0
 """Grey levels of difference at which the past counts 1/e of that."""
 
-FLOW_SCALE = 0.5
-"""The flow is computed at this share of the network's size: four times as fast, and as good for the purpose."""
+SURE = 3.0
+"""The power of a confidence that is its evidence."""
 
-SMALLEST = 32
-"""Height and width below which DIS finds no flow at that scale."""
+SMALLEST = 16
+"""Height and width below which DIS finds no flow."""
+
+CHANNELS = 4
+"""Planes that OpenCV warps at once in little more than the time of one."""
 
 Map = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.float32]
 
 
 class TemporalFilter:
     """Class maps of consecutive frames of one camera, made steady; to be called frame by frame."""
 
-    def __init__(self, size: tuple[int, int], kept: float = KEPT, change: float = CHANGE) -> None:
+    def __init__(self, size: tuple[int, int], kept: float = KEPT, change: float = CHANGE, sure: float = SURE) -> None:
         """Nothing has been seen yet.
 
         Args:
             size: (h, w) to work at: the network's.
             kept: what the past counts at most, 0 (nothing) to below 1.
             change: grey levels of difference at which it counts 1/e of that.
+            sure: the power of a confidence that is its evidence; 1 counts confidences as they are.
         """
         self._size = height, width = size
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._grid_hw2 = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
-        self._weight = (kept * np.exp(-np.arange(256) / change)).astype(np.float32)
-        self._evidence: dict[int, Plane] = {}
-        self._before: tuple[Map, Map] | None = None
+        shares = np.arange(256) / 255
+        self._weight = _bytes(kept * np.exp(-np.arange(256) / change))
+        self._evidence_of, self._confidence_of = _bytes(shares**sure), _bytes(shares ** (1 / sure))
+        self._evidence: dict[int, Map] = {}
+        self._before_hw: Map | None = None
 
     def __call__(self, rgb_HWC: Map, classes_HW: Map, confidence_HW: Map) -> tuple[Map, Map]:
-        """Class ids and their evidence (the mean confidence over the past, 1/255), uint8 (H, W), for one more frame.
+        """Class ids and what confidence their evidence is worth (1/255), uint8 (H, W), for one more frame.
 
         Args:
             rgb_HWC: the frame, uint8 RGB, of any size.
@@ -68,49 +75,59 @@ class TemporalFilter:
             confidence_HW: their confidence, uint8 in 1/255.
         """
         grey_hw = np.asarray(cv2.cvtColor(fit_frame(rgb_HWC, self._size), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        small = cv2.resize(grey_hw, None, fx=FLOW_SCALE, fy=FLOW_SCALE, interpolation=cv2.INTER_AREA)
-        small_hw = np.asarray(small, dtype=np.uint8)
-        weight_hw = self._move(grey_hw, small_hw) if self._before else np.zeros(self._size, dtype=np.float32)
-        self._before = grey_hw, small_hw
-        self._add(fit_map(classes_HW, self._size), fit_map(confidence_HW, self._size), weight_hw)
-        classes_hw, evidence_hw = self._best()
+        nothing_hw = np.zeros(self._size, dtype=np.uint8)
+        weight_hw = nothing_hw if self._before_hw is None else self._move(grey_hw, self._before_hw)
+        self._before_hw = grey_hw
+        seen_hw = fit_map(classes_HW, self._size)
+        self._add(seen_hw, _look_up(fit_map(confidence_HW, self._size), self._evidence_of), weight_hw)
+        classes_hw, evidence_hw = self._best(seen_hw)
         size = (rgb_HWC.shape[0], rgb_HWC.shape[1])
-        return fit_map(classes_hw, size), fit_map(evidence_hw, size)
+        return fit_map(classes_hw, size), fit_map(_look_up(evidence_hw, self._confidence_of), size)
 
-    def _move(self, grey_hw: Map, small_hw: Map) -> Plane:
-        """Warp the evidence to the new frame; what it counts there, 0 to `kept`."""
-        assert self._before is not None
-        before_hw, before_small_hw = self._before
-        flow_hw2 = self._flow.calc(small_hw, before_small_hw, np.zeros((*small_hw.shape, 2), dtype=np.float32))
-        flow_hw2 = cv2.resize(flow_hw2, self._size[::-1])
-        where_hw2 = self._grid_hw2 + np.asarray(flow_hw2, dtype=np.float32) / np.float32(FLOW_SCALE)
+    def _move(self, grey_hw: Map, before_hw: Map) -> Map:
+        """Warp the evidence to the new frame; what it counts there, 0 to 255 times `kept`."""
+        flow_hw2 = self._flow.calc(grey_hw, before_hw, np.zeros((*self._size, 2), dtype=np.float32))
+        where_hw2 = self._grid_hw2 + np.asarray(flow_hw2, dtype=np.float32)
         where, rest = cv2.convertMaps(where_hw2[..., 0], where_hw2[..., 1], cv2.CV_16SC2)  # twice as fast to follow
-        for number, plane_hw in self._evidence.items():
-            moved_hw = cv2.remap(plane_hw, where, rest, cv2.INTER_LINEAR)
-            self._evidence[number] = np.asarray(moved_hw, dtype=np.float32)
+        known = list(self._evidence)
+        for numbers in (known[start : start + CHANNELS] for start in range(0, len(known), CHANNELS)):
+            planes_hwk = cv2.merge([self._evidence[number] for number in numbers])
+            moved = cv2.split(cv2.remap(planes_hwk, where, rest, cv2.INTER_LINEAR))
+            self._evidence |= {
+                number: np.asarray(plane, np.uint8) for number, plane in zip(numbers, moved, strict=True)
+            }
         # what came from outside the frame is as different as can be
         expected_hw = cv2.remap(before_hw, where, rest, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return np.asarray(cv2.LUT(cv2.absdiff(expected_hw, grey_hw), self._weight), dtype=np.float32)
+        return _look_up(np.asarray(cv2.absdiff(expected_hw, grey_hw), dtype=np.uint8), self._weight)
 
-    def _add(self, classes_hw: Map, confidence_hw: Map, weight_hw: Plane) -> None:
-        new_hw = (1 - weight_hw) * confidence_hw.astype(np.float32)
-        for number in np.flatnonzero(np.bincount(classes_hw.ravel(), minlength=256)).tolist():
-            self._evidence.setdefault(number, np.zeros(self._size, dtype=np.float32))
+    def _add(self, seen_hw: Map, evidence_hw: Map, weight_hw: Map) -> None:
+        new_hw = cv2.multiply(evidence_hw, cv2.bitwise_not(weight_hw), scale=1 / 255)
+        for number in np.flatnonzero(np.bincount(seen_hw.ravel(), minlength=256)).tolist():
+            self._evidence.setdefault(number, np.zeros(self._size, dtype=np.uint8))
+        one_hw = np.ones_like(weight_hw)
         for number, plane_hw in list(self._evidence.items()):
-            plane_hw *= weight_hw
-            cv2.add(plane_hw, new_hw, plane_hw, mask=(classes_hw == number).view(np.uint8))
-            if not plane_hw.max() > 0.5:  # it would round to no confidence at all
+            # one less: rounding would keep a last 1 for ever
+            cv2.multiply(cv2.subtract(plane_hw, one_hw), weight_hw, plane_hw, 1 / 255)
+            cv2.add(plane_hw, new_hw, plane_hw, mask=(seen_hw == number).view(np.uint8))
+            if not plane_hw.any():
                 del self._evidence[number]
 
-    def _best(self) -> tuple[Map, Map]:
-        numbers = sorted(self._evidence)
-        best_hw = self._evidence[numbers[0]].copy()
-        classes_hw = np.full(self._size, numbers[0], dtype=np.uint8)
-        for number in numbers[1:]:
+    def _best(self, seen_hw: Map) -> tuple[Map, Map]:
+        """The class with the most evidence, and how much; what was seen, where none has any."""
+        classes_hw, best_hw = seen_hw.copy(), np.zeros(self._size, dtype=np.uint8)
+        for number in sorted(self._evidence):
             plane_hw = self._evidence[number]
             classes_hw[plane_hw > best_hw] = number
             cv2.max(best_hw, plane_hw, best_hw)
-        return classes_hw, np.rint(best_hw).astype(np.uint8)
+        return classes_hw, best_hw
+
+
+def _bytes(shares: npt.NDArray[np.float64]) -> Map:
+    return np.rint(255 * shares).astype(np.uint8)
+
+
+def _look_up(values_hw: Map, table: Map) -> Map:
+    return np.asarray(cv2.LUT(values_hw, table), dtype=np.uint8)
 
 
 class Smooth:

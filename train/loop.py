@@ -117,7 +117,7 @@ def _validation_due(parts: Parts) -> bool:
 
 def _trainable(parts: Parts) -> Task | DistributedDataParallel:
     if parts.config.compile:
-        parts.task.network.compile()
+        parts.task.speed_up()
     return DistributedDataParallel(parts.task) if parts.world.size > 1 else parts.task
 
 

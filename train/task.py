@@ -80,6 +80,10 @@ class Task(nn.Module, ABC):
         super().__init__()
         self.network, self.setting = network, setting
 
+    def speed_up(self) -> None:
+        """Compile what this task calls of its network (torch.compile)."""
+        self.network.compile()
+
     @abstractmethod
     def parts(self, batch: Batch, count: int) -> list[Part]:
         """The batch on the device, ready to learn from, in `count` parts whose losses add up to the whole batch's.

@@ -85,9 +85,11 @@ class PretrainConfig(LoopConfig):
     val_size: Size | None = None
 
     @model_validator(mode="after")
-    def _code_fits_penalty(self) -> PretrainConfig:
+    def _penalty_can_be_had(self) -> PretrainConfig:
         if self.penalty.kl and self.model.code_activation != "sigmoid":
             raise ValueError(
                 f"penalty.kl is for codes in 0..1: set model.code_activation: sigmoid, not {self.model.code_activation}"
             )
+        if self.penalty.contractive and self.compile:
+            raise ValueError("penalty.contractive differentiates twice, which torch.compile cannot: leave compile out")
         return self

@@ -53,7 +53,7 @@ def test_what_moves_is_followed():
     for step in range(10):
         rgb = np.ascontiguousarray(picture[:, 3 * step : 3 * step + W])
         found, _ = steady(rgb, box(60 - 3 * step), SURE)
-    still = TemporalFilter((H, W), change=1e9)
+    still = TemporalFilter((H, W), kept=0.9, change=1e9)
     assert (found != box(60 - 27)).mean() < 0.005
     for step in range(10):  # were the past not moved along, its trail would be seen
         trail, _ = still(texture()[:, :W], box(60 - 3 * step), SURE)
@@ -83,6 +83,24 @@ def test_a_class_that_is_gone_is_forgotten():
     for _ in range(60):
         steady(rgb, np.zeros((H, W), np.uint8), SURE)
     assert list(steady._evidence) == [0]
+
+
+def test_an_unsure_frame_hardly_speaks_against_a_sure_past():
+    rgb, unsure = texture()[:, :W], np.full((H, W), 110, np.uint8)
+    for sure, kept in ((1.0, False), (3.0, True)):
+        steady = TemporalFilter((H, W), kept=0.5, sure=sure)
+        steady(rgb, box(20), SURE)
+        steady(rgb, box(60), unsure)
+        found, confidence = steady(rgb, box(60), unsure)
+        assert bool((found[:, 30] == box(20)[:, 30]).all()) is kept
+        assert confidence.max() <= 230
+
+
+def test_where_nothing_is_sure_what_is_seen_counts():
+    steady, rgb = TemporalFilter((H, W)), texture()[:, :W]
+    for left in (20, 24, 28):
+        found, _ = steady(rgb, box(left), np.full((H, W), 3, np.uint8))
+        np.testing.assert_array_equal(found, box(left))
 
 
 def test_in_a_stream_and_under_a_watch(tmp_path):

@@ -141,6 +141,7 @@ def test_each_kind_of_run_says_what_it_is_not(pretrained, tmp_path_factory):
         ({"penalty": {"rho": 1.0}}, "rho"),
         ({"penalty": {"l1": 1.0, "kl": 1.0}}, "exclude each other"),
         ({"penalty": {"kl": 1.0}}, "code_activation: sigmoid"),
+        ({"penalty": {"contractive": 1.0}, "compile": True}, "leave compile out"),
         ({"loss": {"squared": 0.0}}, "nothing would be learned"),
         ({"corruption": {"nois": 0.1}}, "did you mean 'noise'"),
     ],
@@ -174,6 +175,22 @@ def losses(pictures, tmp_path, **changes):
 def test_the_losses_of_parts_add_up(pictures, tmp_path):
     whole, in_parts = losses(pictures, tmp_path, penalty={"l1": 0.1})
     assert whole == pytest.approx(in_parts, rel=1e-5)
+
+
+def test_compiled_is_what_a_step_calls(pictures, tmp_path, monkeypatch):
+    """torch.compile itself takes half a minute, and is tested with `seg train`."""
+    called = []
+
+    def compiled(function, **_):
+        return lambda *given: called.append(type(function.__self__).__name__) or function(*given)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    made = PretrainConfig.model_validate(config(pictures, compile=True))
+    parts = prepare(made, RunDirectory(tmp_path), World(), CPU)
+    parts.task.speed_up()
+    batch = next(training_batches(parts.train, made.augment, PlannedBatches(parts.plan, 0, 1, 0, 1), 0))
+    train_step(parts, parts.task, batch)
+    assert called == [type(parts.state.network.encoder).__name__, "ReconstructionDecoder"]
 
 
 @pytest.mark.parametrize(
