@@ -64,7 +64,7 @@ class Codes:
         if self.path.is_dir():
             raise SegError(f"{path}: is a folder, expected a Parquet file of `seg embed`")
         with self._errors("not a whole Parquet file"):
-            self._file = parquet.ParquetFile(self.path, memory_map=True)
+            self._file = parquet.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
             self.fingerprint = _footer_hash(self.path)
         columns = self._file.schema_arrow
         self.model = ModelIdentity.from_metadata(columns.metadata, self.path, "seg embed")
@@ -86,8 +86,12 @@ class Codes:
     def codes(self, rows: int = 65_536) -> Iterator[tuple[Hashes, Floats]]:
         """Hashes (N,) and codes (N, K) of all rows in order, at most `rows` at a time; SegError where the file is damaged."""
         for batch in self._batches(["hash", "code"], rows):
-            code_NK = batch.column("code").flatten().to_numpy().reshape(-1, self.size)
-            yield batch.column("hash").to_numpy(), code_NK
+            hashes, codes = batch.column("hash"), batch.column("code")
+            if hashes.null_count or codes.null_count or codes.flatten().null_count:
+                raise SegError(
+                    f"{self.path}: holds rows without code or hash; leave them out, or make it with `seg embed`"
+                )
+            yield hashes.to_numpy(), codes.flatten().to_numpy().reshape(-1, self.size)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """One column, (N,): numbers, nulls as NaN, or names; SegError where the table has none of that name."""
@@ -114,6 +118,16 @@ class Codes:
                 values = [part.column(name)[number - int(self._starts[group])].as_py() for name in columns]
                 found[number] = Row(number, *values)
         return [found[number] for number in numbers]
+
+    def protect(self, output: Path) -> None:
+        """SegError where an output would replace this table, a file that its frames came from, or a folder that holds one."""
+        if not output.exists():
+            return
+        replaced = output.resolve()
+        for name in {str(self.path), *self.column("source").tolist()}:
+            held = Path(name).resolve()
+            if replaced == held or replaced in held.parents:
+                raise SegError(f"{output}: is an input (or holds one) and is never replaced; choose another name")
 
     def check_row(self, number: int) -> None:
         """SegError unless the table has a row of this number."""

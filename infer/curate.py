@@ -32,6 +32,7 @@ NEAR_BITS, NEAR_COSINE = 4, 0.95
 cosine: on CamVid's 15 Hz sequence, frames about a quarter of a second apart."""
 
 LIST, PAGE, FRAMES = "list.csv", "index.html", "frames"
+NAME_BYTES = 180
 COLUMNS = ("rank", "row", "source", "index", "time_s", "why", "file")
 
 
@@ -163,6 +164,7 @@ def curate(
         raise SegError(f"expected to choose by 'different' or 'novel', got {by!r}")
     made = {folder / name for name in (LIST, PAGE, FRAMES, *_listed(folder / LIST))}
     claim_folder(folder, made.__contains__, "seg curate", overwrite=overwrite)
+    table.protect(folder)  # frames that were chosen once may be what this table is of
     novelty_N = table.column("novelty") if by == "novel" else None
     if novelty_N is not None and np.isnan(novelty_N).any():
         raise SegError(
@@ -209,7 +211,9 @@ def _write_frames(
 
 
 def _stem(row: Row) -> str:
-    return f"{Path(row.source).stem}_{row.index:06d}"
+    # a file's name has at most 255 bytes, rank and index among them; `list.csv` has the source in full
+    stem = Path(row.source).stem.encode()[:NAME_BYTES].decode(errors="ignore")
+    return f"{stem}_{row.index:06d}"
 
 
 def _write_list(path: Path, entries: list[Entry]) -> None:

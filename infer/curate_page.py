@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -119,7 +120,7 @@ def _legend(points: Sequence[int], codes: CodeMap) -> str:
 def _item(rank: int, entry: Entry, group: int) -> str:
     picture = '<span class="none">could not be read</span>'
     if entry.file:
-        picture = f'<a href="{html.escape(entry.file)}"><img src="{entry.thumbnail}" alt="frame {rank}"></a>'
+        picture = f'<a href="{quote(entry.file)}"><img src="{entry.thumbnail}" alt="frame {rank}"></a>'
     about = f"{_swatch(group)} <b>{rank}</b>, row {entry.row.number}: {html.escape(entry.why)}<br>{_where(entry.row)}"
     return f'<li id="f{rank}" title="{html.escape(entry.row.source)}">{picture}{about}</li>'
 

@@ -77,7 +77,11 @@ def write_index(table: Codes, path: Path) -> None:
 
 
 def beside(table: Path) -> Path:
-    """Where the index of a table stands: codes.parquet has codes.index."""
+    """Where the index of a table stands: codes.parquet has codes.index. SegError for a table that is itself called so."""
+    if table.suffix == ".index":
+        raise SegError(
+            f"{table}: is where its own index would stand; call the table {table.with_suffix('.parquet').name}"
+        )
     return table.with_suffix(".index")
 
 

@@ -41,9 +41,14 @@ LEARNED_FROM: dict[str, tuple[str, ...]] = {
 ERASED = 128
 """What missing pixels are set to before the network sees them, as in its training."""
 
-FAR_WINDOW, FAR = 9, (30, 45)
-"""How far a frame and its answer must be from each other, in grey levels of their most different colour and averaged over a
-window of so many pixels, for a watermark to be there: from nothing to certain."""
+NEAR_SIGMA, AROUND = 1.7, 61
+"""In pixels, the Gaussian over which a frame's distance from its answer is averaged, and the window of what is usual around."""
+
+FAR = (2.0, 3.0)
+"""How many times the usual distance a frame and its answer must be apart for a watermark to be there: from nothing to certain."""
+
+UNUSUAL, LEAST = 40, 4
+"""Grey levels: what is further apart counts no more for the usual distance, and what that is at the least."""
 
 LUMA_3 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """The share of red, green and blue in a pixel's luma (Rec. 601), as the corruption `grey` has it."""
@@ -227,9 +232,11 @@ def take(rgb_HWC: Picture, answer_HWC: Picture, task: Task, missing_HW: npt.NDAr
 
 
 def _where_far(rgb_HWC: Picture, answer_HWC: Picture) -> Picture:
-    """The frame, and the answer where the two differ by more than fine detail does."""
-    far_HW = cv2.blur(cv2.absdiff(rgb_HWC, answer_HWC).max(axis=2).astype(np.float32), (FAR_WINDOW, FAR_WINDOW))
-    share_HW1 = ((far_HW - FAR[0]) / (FAR[1] - FAR[0])).clip(0, 1)[..., None]
+    """The frame, and the answer where the two differ by more than they do around, as they do in fine detail everywhere."""
+    distance_HW = cv2.absdiff(rgb_HWC, answer_HWC).max(axis=2).astype(np.float32)
+    near_HW = cv2.GaussianBlur(distance_HW, (0, 0), NEAR_SIGMA)
+    usual_HW = cv2.blur(np.minimum(distance_HW, UNUSUAL), (AROUND, AROUND)) + LEAST
+    share_HW1 = ((near_HW / usual_HW - FAR[0]) / (FAR[1] - FAR[0])).clip(0, 1)[..., None]
     return np.asarray(np.rint(rgb_HWC + share_HW1 * (answer_HWC.astype(np.float32) - rgb_HWC)), dtype=np.uint8)
 
 

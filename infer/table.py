@@ -115,10 +115,18 @@ def schema(model: ModelIdentity, size: int) -> Any:
 
 
 def open_writer(path: Path, columns: Any) -> Any:
-    """A pyarrow ParquetWriter for a table's schema: what repeats is stored once, floats byte by byte, both compressed."""
+    """A pyarrow ParquetWriter for a table's schema: what repeats is stored once, floats byte by byte, both compressed.
+
+    Each page carries a checksum: without, damage in the middle of a file would be read as other numbers.
+    """
     floats = [name for name in columns.names if name == "novelty" or name.startswith("share_")]
     return library("pyarrow.parquet").ParquetWriter(
-        str(path), columns, compression="zstd", use_dictionary=["source"], use_byte_stream_split=["time_s", *floats]
+        str(path),
+        columns,
+        compression="zstd",
+        use_dictionary=["source"],
+        use_byte_stream_split=["time_s", *floats],
+        write_page_checksum=True,
     )
 
 

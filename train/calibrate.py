@@ -126,18 +126,29 @@ def calibrate(
 def _open(run: Path, meta: CheckpointMeta, frames: Path | None) -> tuple[LabelledData, LabelledData]:
     """The training frames and the held-out ones."""
     data = meta.config.data
-    sources = data.val if frames is None else (ImageFrames(kind="images", root=str(frames)),)
     try:
         train = open_data(data.train, meta.ontology, cache=data.cache)
-        held_out = open_data(sources, meta.ontology, cache=data.cache)
     except SegError as error:
         raise SegError(f"{error}. {run} needs the frames that it was trained on to be calibrated") from None
+    held_out = _held_out(run, meta, frames)
     if len(held_out) < FEWEST:
         raise SegError(
             f"{', '.join(data_names(held_out))}: too few to tell what is normal; expected at least {FEWEST} frames that "
             "were not trained on: name a folder of such pictures with --frames"
         )
     return train, held_out
+
+
+def _held_out(run: Path, meta: CheckpointMeta, frames: Path | None) -> LabelledData:
+    if frames is not None:
+        return open_data([ImageFrames(kind="images", root=str(frames))], meta.ontology)
+    try:
+        return open_data(meta.config.data.val, meta.ontology, cache=meta.config.data.cache)
+    except SegError as error:
+        raise SegError(
+            f"{error}. This is where {run} says its validation frames are; name other pictures that it was not trained on "
+            "with --frames FOLDER"
+        ) from None
 
 
 class Cuts(NamedTuple):

@@ -32,6 +32,9 @@ def compress(
         Path | None,
         typer.Option(help="A folder of pictures to measure the run's codes on (default: its training frames)."),
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Compress a picture to the code of an autoencoder: `seg compress runs/pretrained frame.png -o frame.code`.
@@ -48,7 +51,7 @@ def compress(
     _claim(output, image, overwrite)
     rgb_HWC, _ = read_upright(image)
     if not is_prepared(run):
-        _prepare(run, images)
+        _prepare(run, images, cache)
     elif images is not None:
         raise SegError(f"--images {images}: the codes of {run} are measured already; leave it out")
     coder = load_coder(run)
@@ -106,7 +109,7 @@ def _claim(output: Path, given: Path, overwrite: bool, suffix: str = "") -> None
     claim(output, overwrite=overwrite)
 
 
-def _prepare(run: Path, images: Path | None) -> None:
+def _prepare(run: Path, images: Path | None, cache: Path | None) -> None:
     from rich.console import Console
     from rich.progress import track
 
@@ -119,13 +122,13 @@ def _prepare(run: Path, images: Path | None) -> None:
     own = images is None
     sources = meta.config.data.train if own else [ImageFrames(kind="images", root=str(images))]
     try:
-        data = open_data(sources, meta.ontology)
+        data = open_data(sources, meta.ontology, cache=None if cache is None else str(cache))
     except SegError as error:
         if not own:
             raise
         raise SegError(
             f"{error}. This is where {run} says its training frames are, on which its codes are to be measured; name "
-            "other pictures with --images FOLDER"
+            "other pictures with --images FOLDER, or, where they are videos, the run's data.cache with --cache FOLDER"
         ) from None
     indices = data.spread(FRAMES)
     progress = Console(stderr=True)

@@ -31,6 +31,9 @@ def inspect(
     images: Annotated[
         Path | None, typer.Option(help="A folder of pictures to look at (default: the run's validation frames).")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Draw what an encoder looks for: its first filters, what excites its code's channels, what each decodes to."""
@@ -54,7 +57,7 @@ def inspect(
     if channels is not None and channels > width:
         raise SegError(f"--channels {channels}: the code of {run} has {width} channels; give at most {width}")
     claim(path, overwrite=overwrite)
-    data = _frames(run, meta, images)
+    data = _frames(run, meta, images, cache)
     indices = data.spread(frames)
 
     def read(number: int) -> Picture:
@@ -75,7 +78,7 @@ def inspect(
         typer.echo("what channels decode to is left out: the network has no reconstruction decoder")
 
 
-def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None) -> LabelledData:
+def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None, cache: Path | None) -> LabelledData:
     from seg.config import ImageFrames
     from seg.data.open import open_data
     from seg.errors import SegError
@@ -83,8 +86,9 @@ def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None)
     if images is not None:
         return open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)
     try:
-        return open_data(meta.config.data.val, meta.ontology)
+        return open_data(meta.config.data.val, meta.ontology, cache=None if cache is None else str(cache))
     except SegError as error:
         raise SegError(
-            f"{error}. This is where {run} says its validation frames are; name other pictures with --images FOLDER"
+            f"{error}. This is where {run} says its validation frames are; name other pictures with --images FOLDER, or, "
+            "where they are videos, the run's data.cache with --cache FOLDER"
         ) from None

@@ -39,6 +39,9 @@ def search(
     if sheet is not None:
         check_suffix(sheet, (".png",))
         claim(sheet, overwrite=overwrite)
+        codes.protect(sheet)
+        if picture is not None and sheet.resolve() == picture.resolve():
+            raise SegError(f"{sheet}: is an input and is never replaced; choose another name")
     if picture is not None and row is None:
         code_K, value = query_of_picture(codes, picture, model)
         with index_of(codes) as index:

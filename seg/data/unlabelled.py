@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,9 @@ from seg.errors import SegError
 from seg.labels import LabelSet
 from seg.paths import expand
 from seg.sources.open import IMAGE_SUFFIXES, is_picture, natural_key
+
+OURS = re.compile(r"\.(overlay|restored|seg-partial\d*)$")
+"""How the names of videos end that were made of others; the last is what a killed run leaves."""
 
 
 class UnlabelledReader(Reader):
@@ -176,8 +180,8 @@ def _videos(pattern: Path) -> list[Path]:
     if pattern.is_file():
         return [pattern]
     found = {Path(name) for name in glob.glob(str(pattern), recursive=True)}  # noqa: PTH207  (takes absolute patterns)
-    # not the overlays that `seg infer` writes beside a video
-    videos = [path for path in found if path.is_file() and not path.stem.endswith(".overlay")]
+    # not what `seg infer` and `seg restore` write beside a video
+    videos = [path for path in found if path.is_file() and not OURS.search(path.stem)]
     if not videos:
         raise SegError(f"video: no file fits {pattern}; expected a video file, or a pattern such as drives/**/*.mp4")
     return sorted(videos, key=natural_key)

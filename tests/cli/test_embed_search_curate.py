@@ -238,3 +238,13 @@ def test_frames_of_a_video_come_back(seg, model, tmp_path):
     assert rows[0]["index"] == "11"  # the brightest
     with Image.open(tmp_path / "out" / rows[0]["file"]) as got:
         assert np.abs(np.asarray(got).astype(int) - picture(11)).mean() < 4
+
+
+def test_a_sheet_replaces_no_input(seg, table, model, pictures, tmp_path):
+    before = (pictures / "3.png").read_bytes()
+    other = tmp_path / "street.png"
+    other.write_bytes(before)
+    for query in (["--row", 3], [other, "--model", model]):
+        mistake(seg("search", table, *query, "--sheet", pictures / "3.png", "--overwrite"), "3.png: is an input")
+    mistake(seg("search", table, other, "--model", model, "--sheet", other, "--overwrite"), "street.png: is an input")
+    assert (pictures / "3.png").read_bytes() == other.read_bytes() == before

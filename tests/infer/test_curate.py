@@ -5,6 +5,7 @@ import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -166,8 +167,8 @@ def test_the_folder_holds_list_frames_and_page(frames, tmp_path):
         assert Path(row["source"]).name == f"{index}<b>.png"
         np.testing.assert_array_equal(read_rgb(out / row["file"]), picture(3 * index))
     page = Page(out / "index.html")
-    assert set(page.links) == {row["file"] for row in rows} | {f"#f{rank}" for rank in range(1, 5)}
-    assert all((out / link).is_file() or link.removeprefix("#") in page.ids for link in page.links)
+    assert set(map(unquote, page.links)) == {row["file"] for row in rows} | {f"#f{rank}" for rank in range(1, 5)}
+    assert all((out / unquote(link)).is_file() or link.removeprefix("#") in page.ids for link in page.links)
     assert len(page.pictures) == 4
     assert all(one.startswith("data:image/jpeg;base64,") for one in page.pictures)
     assert "0&lt;b&gt;.png" in page.text
@@ -215,6 +216,28 @@ def test_only_a_folder_of_ours_is_replaced(frames, tmp_path):
     (tmp_path / "file").write_text("text")
     with pytest.raises(SegError, match="is a file"):
         curate(frames, tmp_path / "file", 2, overwrite=True)
+
+
+def test_frames_that_the_table_is_of_are_not_replaced(frames, tmp_path):
+    out = tmp_path / "out"
+    curate(frames, out, 3)
+    chosen = sorted((out / "frames").iterdir())
+    again = table_of(tmp_path, np.eye(3), UNLIKE[:3], places=[(str(path), 0) for path in chosen])
+    with pytest.raises(SegError, match="is never replaced"):
+        curate(again, out, 1, overwrite=True)
+    assert sorted((out / "frames").iterdir()) == chosen
+    assert curate(again, tmp_path / "other", 1).frames == 1
+
+
+@pytest.mark.parametrize("stem", ["50% #2 été?", "ü" * 120])
+def test_names_that_a_page_or_a_disk_could_mistake(tmp_path, stem):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{stem}.png")
+    table = table_of(tmp_path, np.eye(1), [1], places=[(str(tmp_path / f"{stem}.png"), 0)])
+    assert curate(table, tmp_path / "out", 1).problem is None
+    leads = [link for link in Page(tmp_path / "out" / "index.html").links if not link.startswith("#")]
+    (written,) = (tmp_path / "out" / "frames").iterdir()
+    assert [unquote(urlsplit(link).path) for link in leads] == [f"frames/{written.name}"]
+    assert stem[:50] in written.name
 
 
 def test_novelty_that_the_model_does_not_answer(tmp_path):

@@ -166,3 +166,11 @@ def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(SegError, match=r"faiss is not installed.*\[codes\]"), index_of(table):
         pass
+
+
+def test_a_table_that_is_called_like_an_index_is_refused_and_kept(tmp_path):
+    path = save_table(tmp_path / "t.parquet", np.eye(3), [1, 2, 3]).rename(tmp_path / "t.index")
+    with pytest.raises(SegError, match=r"t\.index: is where its own index would stand; call the table t\.parquet"):
+        beside(path)
+    with pytest.raises(SegError, match="call the table"), index_of(Codes(path)):
+        pass

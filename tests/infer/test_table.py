@@ -209,6 +209,28 @@ def test_a_table_damaged_inside_is_told_when_it_is_read(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.8])
+def test_one_damaged_byte_is_told(tmp_path, at):
+    """Codes hardly shrink: their pages hold them nearly as they are, and any byte is a number."""
+    path = save_table(tmp_path / "t.parquet", np.random.default_rng(0).normal(size=(100, 64)), range(100))
+    data = bytearray(path.read_bytes())
+    data[int(at * len(data))] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(SegError, match=r"t\.parquet: damaged"):
+        list(Codes(path).codes())
+
+
+@pytest.mark.parametrize("name", ["code", "hash"])
+def test_a_row_without_code_or_hash_is_told(tmp_path, name):
+    columns = pq.read_table(save_table(tmp_path / "t.parquet", np.eye(3), [1, 2, 3]))
+    kind = columns.schema.field(name).type
+    kind = pa.list_(pa.float32(), 3) if name == "code" else kind
+    holed = pa.array([*columns.column(name).to_pylist()[:2], None], kind)
+    pq.write_table(columns.set_column(columns.schema.get_field_index(name), name, holed), tmp_path / "t.parquet")
+    with pytest.raises(SegError, match=r"t\.parquet: holds rows without code or hash"):
+        list(Codes(tmp_path / "t.parquet").codes())
+
+
 def test_what_is_no_table_of_ours(tmp_path):
     columns = pq.read_table(save_table(tmp_path / "t.parquet", np.eye(3), [1, 2, 3]))
     listed = columns.set_column(3, "code", columns.column("code").cast(pa.list_(pa.float32())))

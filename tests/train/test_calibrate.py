@@ -213,8 +213,9 @@ def test_too_few_held_out_frames(fresh, tmp_path):
         calibrate(fresh)
     assert held(fresh) == ["meta.json", "weights.safetensors"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(SegError, match=r"no pictures under"):
+    with pytest.raises(SegError, match=r"no pictures under") as caught:
         calibrate(fresh, frames=tmp_path / "none")
+    assert "trained on" not in str(caught.value)  # those are there
 
 
 def test_nothing_is_replaced_unasked(fresh, pictures):

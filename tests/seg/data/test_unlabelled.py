@@ -199,7 +199,8 @@ def test_a_change_of_scene(tmp_path: Path, cache: Path) -> None:
 
 
 def test_a_pattern_takes_all_videos_in_natural_order(tmp_path: Path, cache: Path, openings: list[str]) -> None:
-    for name in ("drives/10.mp4", "drives/2.mp4", "drives/deep/1.mkv", "drives/2.overlay.mp4"):
+    made = ("2.overlay.mp4", "2.restored.mp4", "2.overlay.seg-partial.mp4", "2.overlay.seg-partial1.mp4")
+    for name in ("drives/10.mp4", "drives/2.mp4", "drives/deep/1.mkv", *(f"drives/{name}" for name in made)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write_video(tmp_path / name, 6)
     assert names(frames_of(tmp_path / "drives/*.mp4", cache, every=0.2)) == [
