@@ -213,7 +213,10 @@ class Encoder:
             packed = (wide[..., 0] << 16) + (wide[..., 1] << 8) + wide[..., 2]
             return self._search(packed, file)
         if raw.ndim != 2:
-            raise SegError(f"{file}: expected a label picture of ids (H, W) for {self.label_set.name}, got {raw.shape}")
+            raise SegError(
+                f"{file}: expected a label picture of ids for {self.label_set.name}, got one of colours, {raw.shape}; store "
+                "ids in a grey or palette PNG, or choose a label set of `encoding: color`"
+            )
         if self._direct is not None and raw.dtype in (np.uint8, np.uint16):
             found = self._direct[raw]
             if found.min(initial=0) < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,13 +50,33 @@ def parse(model: type[Model], data: object, where: str | Path) -> Model:
 def read_yaml(path: Path) -> object:
     """The document in a YAML file; SegError if it is missing or is not YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a safe loader)
     except FileNotFoundError:
         raise SegError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SegError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:
         raise SegError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but for keys that are given twice, of which it would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping; a YAML error naming the line of a second key."""
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # refused below
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice; keep one of them", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
 
 
 def nearest(word: str, known: list[str]) -> str:

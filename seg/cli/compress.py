@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seg.cli.datasets import Cache, frames_of
 from seg.errors import SegError
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def compress(
         Path | None,
         typer.Option(help="A folder of pictures to measure the run's codes on (default: its training frames)."),
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")
-    ] = None,
+    cache: Cache = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Compress a picture to the code of an autoencoder: `seg compress runs/pretrained frame.png -o frame.code`.
@@ -119,17 +118,10 @@ def _prepare(run: Path, images: Path | None, cache: Path | None) -> None:
     from seg.model.coding import prepare
 
     meta = load_meta(find_checkpoint(run))
-    own = images is None
-    sources = meta.config.data.train if own else [ImageFrames(kind="images", root=str(images))]
-    try:
-        data = open_data(sources, meta.ontology, cache=None if cache is None else str(cache))
-    except SegError as error:
-        if not own:
-            raise
-        raise SegError(
-            f"{error}. This is where {run} says its training frames are, on which its codes are to be measured; name "
-            "other pictures with --images FOLDER, or, where they are videos, the run's data.cache with --cache FOLDER"
-        ) from None
+    if images is None:
+        data = frames_of(run, meta, "train", cache, "--images")
+    else:
+        data = open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)
     indices = data.spread(FRAMES)
     progress = Console(stderr=True)
     frames = (

@@ -1,13 +1,48 @@
-"""Data sets named by their folder on the command line."""
+"""Data sets named by their folder on the command line, and those of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
 
 if TYPE_CHECKING:
     from seg.classes import Ontology
     from seg.config import PublishedData
+    from seg.data.base import LabelledData
+    from seg.model.checkpoint import CheckpointMeta, PretrainMeta
+
+Cache = Annotated[Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")]
+
+
+def frames_of(
+    run: Path, meta: CheckpointMeta | PretrainMeta, split: Literal["train", "val"], cache: Path | None, option: str
+) -> LabelledData:
+    """The frames that a run was trained or validated on.
+
+    Args:
+        run: for messages.
+        meta: of its checkpoint, which records the data but not where videos' decoded frames are kept.
+        split: which of them.
+        cache: where they are kept.
+        option: what names a folder of other pictures, for messages.
+
+    Raises:
+        SegError: if they are not there any more, saying what to do.
+    """
+    from seg.data.open import open_data
+    from seg.errors import SegError
+
+    sources = meta.config.data.train if split == "train" else meta.config.data.val
+    try:
+        return open_data(sources, meta.ontology, cache=None if cache is None else str(cache))
+    except SegError as error:
+        what = "training" if split == "train" else "validation"
+        raise SegError(
+            f"{error}. This is where {run} says its {what} frames are; name other pictures with {option} FOLDER, or, where "
+            "they are videos, the run's data.cache with --cache FOLDER"
+        ) from None
 
 
 def published(root: Path, split: str, kind: str | None, labels: str | None, ontology: Ontology) -> PublishedData:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from seg.cli.datasets import Cache, frames_of
 from seg.cli.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def export(
     frames: Annotated[
         Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
     ] = None,
+    cache: Cache = None,
     int8: Int8 = False,
     calibration: Calibration = None,
     symmetric: Symmetric = False,
@@ -73,14 +75,9 @@ def export(
     from seg.files import claim
 
     claim(output, overwrite=overwrite)
+    _check(output, profile, weights)
     if not int8 and (calibration or symmetric):
         raise SegError("--calibration and --symmetric say how to make integers; give --int8 too")
-    if profile not in (None, "frame", "logits", "argmax", "restore"):
-        raise SegError(
-            f"--profile: expected frame, logits or argmax, got {profile!r}; a run of `seg pretrain` needs none (restore)"
-        )
-    if weights not in ("float32", "float16"):
-        raise SegError(f"--weights: expected float32 or float16, got {weights!r}")
     options = ExportOptions(
         cast("Profile | None", profile),
         parse_size(size),
@@ -90,12 +87,28 @@ def export(
         ExportOptions.licence if licence is None else licence,
         not no_novelty,
     )
-    pictures = _folder_frames(frames) if frames is not None else _validation_frames(run)
+    pictures = _folder_frames(frames) if frames is not None else _validation_frames(run, cache)
     if int8:
         _export_int8(run, output, pictures, calibration, options, symmetric, overwrite)
         return
     spec, parity = export_run(run, output, pictures, options, overwrite=overwrite)
     typer.echo(_told(output, spec, parity))
+
+
+def _check(output: Path, profile: str | None, weights: str) -> None:
+    """SegError for a file name, a profile or a storage that there is not."""
+    from seg.errors import SegError
+
+    if output.suffix != ".onnx":
+        raise SegError(
+            f"--output: expected a name that ends with .onnx, by which other commands know a model, got {output}"
+        )
+    if profile not in (None, "frame", "logits", "argmax", "restore"):
+        raise SegError(
+            f"--profile: expected frame, logits or argmax, got {profile!r}; a run of `seg pretrain` needs none (restore)"
+        )
+    if weights not in ("float32", "float16"):
+        raise SegError(f"--weights: expected float32 or float16, got {weights!r}")
 
 
 def _export_int8(
@@ -190,16 +203,8 @@ def _source_frames(text: str) -> list[npt.NDArray[np.uint8]]:
     return kept
 
 
-def _validation_frames(run: Path) -> list[npt.NDArray[np.uint8]]:
-    from seg.data.open import open_data
-    from seg.errors import SegError
+def _validation_frames(run: Path, cache: Path | None) -> list[npt.NDArray[np.uint8]]:
     from seg.model.checkpoint import find_checkpoint, load_meta
 
-    meta = load_meta(find_checkpoint(run))
-    try:
-        data = open_data(meta.config.data.val, meta.ontology)
-    except SegError as error:
-        raise SegError(
-            f"{error}. This is where {run} says its validation frames are; name other pictures with --frames FOLDER"
-        ) from None
+    data = frames_of(run, load_meta(find_checkpoint(run)), "val", cache, "--frames")
     return [data.frame(index) for index in data.spread(FRAMES)]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seg.cli.datasets import Cache, frames_of
+
 if TYPE_CHECKING:
     from seg.data.base import LabelledData
     from seg.model.checkpoint import CheckpointMeta, PretrainMeta
@@ -31,9 +33,7 @@ def inspect(
     images: Annotated[
         Path | None, typer.Option(help="A folder of pictures to look at (default: the run's validation frames).")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")
-    ] = None,
+    cache: Cache = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Draw what an encoder looks for: its first filters, what excites its code's channels, what each decodes to."""
@@ -81,14 +81,7 @@ def inspect(
 def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None, cache: Path | None) -> LabelledData:
     from seg.config import ImageFrames
     from seg.data.open import open_data
-    from seg.errors import SegError
 
-    if images is not None:
-        return open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)
-    try:
-        return open_data(meta.config.data.val, meta.ontology, cache=None if cache is None else str(cache))
-    except SegError as error:
-        raise SegError(
-            f"{error}. This is where {run} says its validation frames are; name other pictures with --images FOLDER, or, "
-            "where they are videos, the run's data.cache with --cache FOLDER"
-        ) from None
+    if images is None:
+        return frames_of(run, meta, "val", cache, "--images")
+    return open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)

@@ -44,8 +44,8 @@ class PublishedData(FileData):
 class FolderData(FileData):
     """Any folder of pictures and label pictures.
 
-    `images` and `masks` are patterns with one `{name}` each (`images/{name}.jpg`, `labels/{name}.png`; the name may
-    contain `/`); `split_file` lists the names to use, one a line; `labels` must be given.
+    `images` and `masks` are patterns below `root` with one `{name}` each (`images/{name}.jpg`, `labels/{name}.png`; the
+    name may contain `/`, the suffix may be in capitals); `split_file` lists the names to use, one a line; `labels` must be given.
     """
 
     kind: Literal["folder"]
@@ -60,6 +60,8 @@ class FolderData(FileData):
         for key in ("images", "masks"):
             if getattr(self, key).count("{name}") != 1:
                 raise ValueError(f"{key} must contain {{name}} exactly once")
+            if getattr(self, key).startswith(("/", "~")):
+                raise ValueError(f"{key} starts from `root`: give the path from there (../ leads out of it)")
         return self
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from seg.classes import Ontology
 from seg.config import FolderData
 from seg.data.base import FileReader
+from seg.data.images import files_below
 from seg.data.published import chosen, read_names
 from seg.errors import SegError
 from seg.labels import load_label_set
@@ -46,12 +47,20 @@ class FolderReader(FileReader):
 
 
 def _match(root: Path, pattern: str) -> dict[str, Path]:
-    """The files that fit `pattern`, by what stands for `{name}`, which may contain `/`."""
+    """The files that fit `pattern`, by what stands for `{name}`, which may contain `/`; what follows it, in any case.
+
+    Raises:
+        SegError: if two files fit with one name (`a.png` and `a.PNG`).
+    """
     before, after = pattern.split("{name}")
-    found = {}
-    for path in sorted((root / before).parent.rglob("*") if "/" in before else root.rglob("*")):
+    found: dict[str, Path] = {}
+    for path in files_below((root / before).parent if "/" in before else root):
         text = path.relative_to(root).as_posix()
         name = text[len(before) : len(text) - len(after)]
-        if text == before + name + after and name and path.is_file() and not path.name.startswith("."):
-            found[name] = path
+        fits = text.startswith(before) and text.lower().endswith(after.lower())
+        if not fits or not name or path.name.startswith("."):
+            continue
+        if name in found:
+            raise SegError(f"{found[name]} and {path} have one name; keep one of them")
+        found[name] = path
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,24 @@ from seg.errors import SegError
 from seg.files import atomic
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files at any depth below `folder`, sorted; links are followed, those that lead round in a circle excepted.
+
+    A data set is often put together of links to where its parts lie: what is behind them must not be lost in silence.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = Path(parent)
+        folders[:] = [name for name in folders if not _leads_back(here / name)]
+        found += [here / name for name in names]
+    return sorted(found)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is one that it is reached through."""
+    return any(folder.samefile(parent) for parent in folder.parents)
+
+
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     """A picture file (PNG, JPEG...) as uint8 RGB of shape (H, W, 3).
 
@@ -19,9 +38,13 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     orientation in EXIF is left aside, because label pictures are drawn on the pixels as stored.
 
     Raises:
-        SegError: naming the file, if it is missing, is no picture or is truncated.
+        SegError: naming the file, if it is missing, is no picture, is truncated, or holds floats, whose white nobody knows.
     """
     with _open(path) as picture:
+        if picture.mode == "F":
+            raise SegError(
+                f"{path}: holds floats, and nothing says which of them is white; expected 8 or 16 bits a value"
+            )
         if picture.mode.startswith("I"):  # 16-bit grey; Pillow itself keeps the upper 8 bits of 16-bit colour
             grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
@@ -30,20 +53,27 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_label(path: Path) -> npt.NDArray[np.integer]:
-    """A label picture's ids as stored, uint8 or uint16 of shape (H, W): a palette picture gives its indices.
+    """A label picture's ids as stored, uint8, uint16 or int32 of shape (H, W): a palette picture gives its indices.
 
     A colour picture gives uint8 RGB of shape (H, W, 3), for label sets that are keyed by colour.
 
     Raises:
-        SegError: naming the file, if it is missing, is no picture, is truncated, or stores labels with loss (JPEG).
+        SegError: naming the file, if it is missing, is no picture, is truncated, or stores labels with loss (JPEG) or as
+            floats.
     """
     with _open(path) as picture:
         if picture.format == "JPEG":
             raise SegError(f"{path}: a JPEG cannot hold labels (its values are rounded); expected a PNG")
-        if picture.mode in {"L", "P"}:
+        if picture.mode == "F":
+            raise SegError(f"{path}: holds floats, which are no ids; expected a PNG of 8 or 16 bits")
+        if picture.mode == "P":
             return np.array(picture)
+        if picture.mode == "L":
+            return np.asarray(np.array(picture) // _spread(path, picture), dtype=np.uint8)
         if picture.mode == "1":
             return np.array(picture).astype(np.uint8)
+        if picture.mode == "I":  # 32 bits: cut to 16, an id would become another
+            return np.array(picture)
         if picture.mode.startswith("I"):
             return np.array(picture).astype(np.uint16)
         if picture.mode in {"LA", "PA"}:
@@ -63,6 +93,15 @@ def read_color_label(path: Path) -> npt.NDArray[np.uint8]:
         return np.array(picture.convert("RGB"))
 
 
+def _spread(path: Path, picture: Image.Image) -> int:
+    """What Pillow multiplies a grey picture's values with: 17 or 85 where a PNG has 4 or 2 bits a pixel, to fill the byte."""
+    if picture.format != "PNG":
+        return 1
+    with path.open("rb") as file:
+        depth = file.read(25)[24]  # after signature, IHDR's length and name, width and height
+    return 255 // ((1 << depth) - 1)
+
+
 def _open(path: Path) -> Image.Image:
     """The decoded picture (decoding, not only the header, so that a truncated file is found here)."""
     try:
@@ -72,7 +111,7 @@ def _open(path: Path) -> Image.Image:
     except FileNotFoundError:
         raise SegError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(str(path), "").strip() or type(error).__name__
+        reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip() or type(error).__name__
         raise SegError(f"{path}: cannot be read as a picture ({reason}); expected a whole PNG or JPEG") from None
 
 

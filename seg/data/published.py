@@ -13,7 +13,7 @@ import numpy.typing as npt
 from seg.classes import Ontology
 from seg.config import FolderData, ImageFrames, PublishedData
 from seg.data.base import FileReader
-from seg.data.images import read_label
+from seg.data.images import files_below, read_label
 from seg.errors import SegError
 from seg.labels import LabelSet, load_label_set
 from seg.paths import expand
@@ -25,17 +25,19 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def scan(folder: Path, *suffixes: str) -> Files:
-    """The files below `folder` that end with one of `suffixes`, by their path without it; hidden files are left out.
+    """The files below `folder` that end with one of `suffixes`, in any case, by their path without it.
+
+    Hidden files are left out, links to files and folders followed.
 
     Raises:
         SegError: if two files share a name (`a.png` and `a.jpg`).
     """
     found: Files = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        suffix = next((suffix for suffix in suffixes if path.name.endswith(suffix)), None)
+    for path in files_below(folder):
+        suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix.lower())), None)
         if suffix is None or path.name.startswith("."):
             continue
-        name = path.relative_to(folder).as_posix().removesuffix(suffix)
+        name = path.relative_to(folder).as_posix()[: -len(suffix)]
         if name in found:
             raise SegError(f"{found[name]} and {path} have one name; keep one of them")
         found[name] = path
@@ -75,6 +77,7 @@ class PublishedReader(FileReader):
     def __init__(self, source: PublishedData, ontology: Ontology) -> None:
         self.root = expand(source.root)
         self.split = source.split
+        self.ontology = ontology
         self.labels = source.labels or self.usual_labels()
         expected = f"expected {self.layout.replace('SPLIT', self.split)}"
         if not self.root.is_dir():
@@ -100,16 +103,17 @@ class PublishedReader(FileReader):
 
 
 class CityscapesReader(PublishedReader):
-    """Cityscapes (Cordts et al., 2016), fine annotations."""
+    """Cityscapes (Cordts et al., 2016), fine annotations; with a label file of one's own, the ids or colours it speaks of."""
 
     layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with gtFine/SPLIT/CITY/*_gtFine_labelIds.png"
     default_labels = "cityscapes-ids"
-    kinds: ClassVar = {"cityscapes-trainids": "labelTrainIds", "cityscapes-color": "color"}
+    kinds: ClassVar = {"cityscapes-trainids": "labelTrainIds"}
 
     def find(self) -> tuple[Files, Files]:
         """Frames as PNG or JPEG; the label pictures that the label set reads (ids, trainIds or colours)."""
+        usual = "color" if self.load_labels(self.ontology).encoding == "color" else "labelIds"
         frames = scan(self.root / "leftImg8bit" / self.split, "_leftImg8bit.png", "_leftImg8bit.jpg")
-        kind = self.kinds.get(self.labels, "labelIds")
+        kind = self.kinds.get(self.labels, usual)
         return frames, scan(self.root / "gtFine" / self.split, f"_gtFine_{kind}.png")
 
 

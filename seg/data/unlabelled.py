@@ -17,7 +17,7 @@ from seg.classes import Ontology
 from seg.config import ImageFrames, VideoFrames
 from seg.data.base import Reader
 from seg.data.cache import DecodedCache, load
-from seg.data.images import read_rgb
+from seg.data.images import files_below, read_rgb
 from seg.data.published import chosen
 from seg.data.taken import entry_of, take
 from seg.errors import SegError
@@ -65,7 +65,7 @@ class ImagesReader(UnlabelledReader):
         root = expand(source.root)
         if not root.is_dir():
             raise SegError(f"images: no folder {root}; set `root` to a folder of pictures")
-        files = sorted((path for path in root.rglob("*") if _is_picture(path, root)), key=natural_key)
+        files = sorted((path for path in files_below(root) if _is_picture(path, root)), key=natural_key)
         if not files:
             raise SegError(f"images: no pictures under {root}; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
         # a name is without its suffix, as in all sources, unless two files would have one name

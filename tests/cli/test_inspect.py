@@ -157,3 +157,9 @@ def test_a_run_on_video(seg, pretrained, tmp_path):
     code, _, error = seg("inspect", tmp_path / "run", "-o", tmp_path / "a.png", "--cache", tmp_path / "cache")
     assert code == 0, error
     assert pixels(tmp_path / "a.png").shape[0] == HEIGHT
+    code, _, error = seg("export", tmp_path / "run", "-o", tmp_path / "a.onnx")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "--frames FOLDER" in error
+    code, said, error = seg("export", tmp_path / "run", "-o", tmp_path / "a.onnx", "--cache", tmp_path / "cache")
+    assert code == 0, error
+    assert "real frames" in said

@@ -124,12 +124,14 @@ def test_bad_files(run, tmp_path):
         (("eval", tmp_path / "not.onnx"), r"not\.onnx"),
         (("export", tmp_path / "none", *out), "no such run or checkpoint"),
         (("export", run, "-o", tmp_path / "list.yaml"), "exists already; give --overwrite"),
+        (("export", run, "-o", tmp_path / "new"), "--output: expected a name that ends with .onnx"),
         (("export", run, *out, "--profile", "fram"), "--profile: expected frame, logits or argmax, got 'fram'"),
         (("export", run, *out, "--size", "0x7"), "--size: expected HEIGHTxWIDTH"),
         (("export", run, *out, "--frames", tmp_path), "no PNG or JPEG files there"),
     ]:
         check_refused(runs.seg(tmp_path, *arguments), message)
     assert not (tmp_path / "new.onnx").exists()
+    assert not (tmp_path / "new").exists()
 
 
 WALL = """

@@ -95,3 +95,16 @@ def test_read_yaml_names_what_it_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(SegError, match="not valid YAML") as caught:
         read_yaml(broken)
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_given_twice_is_told_with_its_line(tmp_path: Path) -> None:
+    """YAML keeps the last: a label file would lose a class in silence."""
+    path = tmp_path / "labels.yaml"
+    path.write_text("raw:\n  7: road\n  8: sky\n  7: lane\n")
+    with pytest.raises(SegError, match=r"7 is given twice.*line 4"):
+        read_yaml(path)
+    path.write_text("base: &base {a: 1, b: 2}\nmore: {<<: *base, b: 3}\n")
+    assert read_yaml(path) == {"base": {"a": 1, "b": 2}, "more": {"a": 1, "b": 3}}
+    path.write_text("? [1, 2]\n: 3\n")
+    with pytest.raises(SegError, match="not valid YAML"):
+        read_yaml(path)

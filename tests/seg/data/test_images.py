@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,32 @@ def test_ids_come_as_stored(tmp_path: Path, dtype: type) -> None:
 def test_two_values_may_be_stored_as_bits(tmp_path: Path) -> None:
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
     assert read_label(tmp_path / "a.png").tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_grey_values_of_few_bits_are_not_spread_over_the_byte(tmp_path: Path, depth: int) -> None:
+    ids = np.arange(1 << depth, dtype=np.uint8).repeat(8 // depth)  # a whole byte of each
+    packed = np.packbits(np.unpackbits(ids[:, None], axis=1)[:, -depth:])
+    header = struct.pack(">IIBBBBB", len(ids), 1, depth, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + packed.tobytes())), (b"IEND", b""))
+    coded = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(coded))
+    assert read_label(tmp_path / "a.png").tolist() == [ids.tolist()]
+
+
+def test_ids_of_32_bits_are_not_cut_to_16(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[65543, 7]], dtype=np.int32)).save(tmp_path / "a.tif")
+    assert read_label(tmp_path / "a.tif").tolist() == [[65543, 7]]
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_label])
+def test_floats_are_refused(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    Image.fromarray(np.array([[0.25, 1.0]], dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(SegError, match=r"a\.tif: holds floats"):
+        read(tmp_path / "a.tif")
 
 
 def test_colour_labels_come_as_rgb_without_alpha(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from trees import HEIGHT, WIDTH, camvid_tree, load, only_class, write_frame, write_label
 
@@ -42,6 +43,23 @@ def test_cityscapes(tmp_path: Path, labels: str | None, kind: str, value: Any, s
     ]
     assert only_class(data, 1) == "road|lane"
     assert data.sample(0).dataset == "cityscapes/val"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw", "kind", "value"), [("color", "9 8 7", "color", (9, 8, 7)), ("id", 50, "labelIds", 50)]
+)
+def test_cityscapes_with_a_label_file_of_ones_own(
+    tmp_path: Path, encoding: str, raw: object, kind: str, value: Any
+) -> None:
+    rules = {"drive": {"pole": ["mast"]}}
+    content = {"name": "mine", "source": "us", "encoding": encoding, "raw": {raw: "mast"}, "onto": rules}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    write_frame(tmp_path / "leftImg8bit/val/ulm/a_leftImg8bit.png")
+    for each in ("color", "labelIds"):
+        write_label(tmp_path / f"gtFine/val/ulm/a_gtFine_{each}.png", 0)
+    write_label(tmp_path / f"gtFine/val/ulm/a_gtFine_{kind}.png", value)
+    data = load(kind="cityscapes", root=tmp_path, split="val", labels=tmp_path / "mine.yaml")
+    assert only_class(data, 0) == "pole"
 
 
 def test_camvid_small_release(tmp_path: Path) -> None:
@@ -206,6 +224,14 @@ def test_folder_that_fits_nothing(tmp_path: Path) -> None:
         load(root=tmp_path, **{**FOLDER, "masks": "truth/{name}.bmp"})
     with pytest.raises(SegError, match=r"no folder .*nowhere"):
         load(root=tmp_path / "nowhere", **FOLDER)
+
+
+def test_folder_patterns_start_from_the_root(tmp_path: Path) -> None:
+    folder_tree(tmp_path)
+    with pytest.raises(ValueError, match="images starts from `root`"):
+        load(root=tmp_path, **{**FOLDER, "images": f"{tmp_path}/pictures/{{name}}_cam.jpg"})
+    data = load(root=tmp_path / "truth", **{**FOLDER, "images": "../pictures/{name}_cam.jpg", "masks": "{name}.png"})
+    assert len(data) == 3
 
 
 def test_synthetic_scenes() -> None:

@@ -59,6 +59,30 @@ def test_hidden_files_are_left_out(tmp_path: Path) -> None:
     assert len(load(kind="camvid", root=tmp_path, split="train")) == 2
 
 
+def test_folders_that_are_links_are_read(tmp_path: Path) -> None:
+    camvid_tree(tmp_path / "disk", {"train": 2})
+    for folder in ("train", "trainannot"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        (tmp_path / "set" / folder / "monday").symlink_to(tmp_path / "disk" / folder)
+        (tmp_path / "disk" / folder / "up").symlink_to(".")  # round in a circle
+    data = load(kind="camvid", root=tmp_path / "set", split="train")
+    assert [data.name(index) for index in range(len(data))] == ["monday/train_0", "monday/train_1"]
+    patterns = {"images": "train/{name}.png", "masks": "trainannot/{name}.png", "labels": "camvid11"}
+    assert len(load(kind="folder", root=tmp_path / "set", **patterns)) == 2
+
+
+def test_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
+    camvid_tree(tmp_path, {"train": 2})
+    for name in ("train/train_0", "trainannot/train_0"):
+        (tmp_path / f"{name}.png").rename(tmp_path / f"{name}.PNG")
+    assert len(load(kind="camvid", root=tmp_path, split="train")) == 2
+    patterns = {"images": "train/{name}.png", "masks": "trainannot/{name}.png", "labels": "camvid11"}
+    assert len(load(kind="folder", root=tmp_path, **patterns)) == 2
+    write_label(tmp_path / "trainannot/train_0.png")
+    with pytest.raises(SegError, match=r"train_0\.PNG and .*train_0\.png have one name"):
+        load(kind="folder", root=tmp_path, **patterns)
+
+
 def test_limit_keeps_the_first_frames(tmp_path: Path) -> None:
     camvid_tree(tmp_path, {"train": 5})
     data = load(kind="camvid", root=tmp_path, split="train", limit=2)

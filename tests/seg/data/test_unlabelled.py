@@ -57,6 +57,12 @@ def test_every_picture_at_any_depth_in_natural_order(pictures: Path) -> None:
     assert np.array_equal(data.frame(3), write_frame(pictures / "b/frame10.png", 0))
 
 
+def test_behind_links_too(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "drive").symlink_to(pictures, target_is_directory=True)
+    assert [name.removeprefix("drive/") for name in names(images(tmp_path / "linked"))] == names(images(pictures))
+
+
 def test_two_files_of_one_stem_keep_their_suffixes(pictures: Path) -> None:
     write_frame(pictures / "a.png")
     assert names(images(pictures)) == ["a.bmp", "a.png", "b/c/deep", "b/frame2", "b/frame10"]
