@@ -136,7 +136,16 @@ def _open(run: Path, meta: CheckpointMeta, frames: Path | None) -> tuple[Labelle
             f"{', '.join(data_names(held_out))}: too few to tell what is normal; expected at least {FEWEST} frames that "
             "were not trained on: name a folder of such pictures with --frames"
         )
+    if seen := len(_pictures(train) & _pictures(held_out)):
+        raise SegError(
+            f"{', '.join(data_names(held_out))}: {seen} of these frames were trained on, and pass for more normal than any "
+            "other; name a folder of other pictures with --frames"
+        )
     return train, held_out
+
+
+def _pictures(data: LabelledData) -> set[Path]:
+    return {data.files(index)[0].resolve() for index in range(len(data)) if data.files(index)}
 
 
 def _held_out(run: Path, meta: CheckpointMeta, frames: Path | None) -> LabelledData:

@@ -218,6 +218,16 @@ def test_too_few_held_out_frames(fresh, tmp_path):
     assert "trained on" not in str(caught.value)  # those are there
 
 
+def test_frames_that_were_trained_on_are_not_held_out(tmp_path):
+    """They would make all others novel."""
+    data = runs.folder_data(tmp_path / "data", train=24)
+    config = runs.write_config(tmp_path / "tiny.yaml", data=data, epochs=1, epoch_size=2)
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run")
+    assert ended.code == 0, ended.stderr
+    with pytest.raises(SegError, match=r"24 of these frames were trained on.*--frames"):
+        calibrate(tmp_path / "run", frames=tmp_path / "data" / "train" / "images", steps=1)
+
+
 def test_nothing_is_replaced_unasked(fresh, pictures):
     first = calibrate(fresh, frames=pictures, steps=1)
     with pytest.raises(SegError, match=r"monitor.json: exists already; give --overwrite"):
