@@ -47,7 +47,7 @@ NEAR_SIGMA, AROUND = 1.7, 61
 FAR = (2.0, 3.0)
 """How many times the usual distance a frame and its answer must be apart for a watermark to be there: from nothing to certain."""
 
-UNUSUAL, LEAST = 40, 4
+UNUSUAL, LEAST = 30, 4
 """Grey levels: what is further apart counts no more for the usual distance, and what that is at the least."""
 
 LUMA_3 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
