@@ -43,7 +43,7 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     with _open(path) as picture:
         if picture.mode == "F":
             raise SegError(
-                f"{path}: holds floats, and nothing says which of them is white; expected 8 or 16 bits a value"
+                f"{path}: holds 32-bit floats, and nothing says which of them is white; save it with 8 bits or 16"
             )
         if picture.mode.startswith("I"):  # 16-bit grey; Pillow itself keeps the upper 8 bits of 16-bit colour
             grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)

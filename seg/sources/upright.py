@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from seg.errors import SegError
-
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -51,16 +49,10 @@ def read_upright(path: Path) -> tuple[Pixels, int]:
     from seg.data.images import read_rgb
 
     rgb_HWC = read_rgb(path)
-    with Image.open(path) as picture:  # its header alone
-        if picture.mode == "F":
-            raise SegError(
-                f"{path}: holds 32-bit floats, and nothing says which of them is white; save it with 8 bits or 16"
-            )
-        with suppress(
-            SyntaxError, ValueError, LookupError, OSError, EOFError, struct.error
-        ):  # as read_rgb, which saw none
-            turn = _TURNS.get(_orientation(picture))
-            return rgb_HWC if turn is None else turned(rgb_HWC, *turn), _pages(picture)
+    unread = SyntaxError, ValueError, LookupError, OSError, EOFError, struct.error  # as read_rgb, which saw none
+    with Image.open(path) as picture, suppress(*unread):  # its header alone
+        turn = _TURNS.get(_orientation(picture))
+        return rgb_HWC if turn is None else turned(rgb_HWC, *turn), _pages(picture)
     return rgb_HWC, 1
 
 
