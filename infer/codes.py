@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from infer.table import ModelIdentity, library
 from seg.errors import SegError
+from seg.files import spare
 
 Floats = npt.NDArray[np.float32]
 Hashes = npt.NDArray[np.uint32]
@@ -121,13 +122,8 @@ class Codes:
 
     def protect(self, output: Path) -> None:
         """SegError where an output would replace this table, a file that its frames came from, or a folder that holds one."""
-        if not output.exists():
-            return
-        replaced = output.resolve()
-        for name in {str(self.path), *self.column("source").tolist()}:
-            held = Path(name).resolve()
-            if replaced == held or replaced in held.parents:
-                raise SegError(f"{output}: is an input (or holds one) and is never replaced; choose another name")
+        if output.exists():
+            spare(output, (Path(name).resolve() for name in {str(self.path), *self.column("source").tolist()}))
 
     def check_row(self, number: int) -> None:
         """SegError unless the table has a row of this number."""

@@ -122,8 +122,8 @@ class Restorer:
     def __call__(self, frame: Picture | Frame, task: Task, mask_HW: Mask | None = None) -> Picture:
         """Restore one frame: uint8 RGB of shape (H, W, 3), the frame's own size.
 
-        `denoise` gives what the network answers. `watermark` takes that where the frame is far from it, and the frame
-        elsewhere: a code that has learned to leave text and logos out rebuilds what is under them. `inpaint` sets the missing
+        `denoise` gives what the network answers. `watermark` takes that where the frame is unusually far from it, and the
+        frame elsewhere: a code that has learned to leave text and logos out rebuilds what is under them. `inpaint` sets the missing
         pixels to 128 before the network sees the frame and replaces them alone: all others stay bit-identical.
         `colourise` shows the network the frame's luma alone and takes nothing but chroma from it (YCrCb of Rec. 601): the luma
         stays the frame's, within rounding. Chroma that no RGB colour of this luma has is reduced until one does, at the

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,14 @@ def claim(path: Path, *, overwrite: bool) -> None:
         raise SegError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from None
     if not os.access(path.parent, os.W_OK):
         raise SegError(f"{path.parent}: not writable; choose another folder")
+
+
+def spare(output: Path, inputs: Iterable[Path]) -> None:
+    """SegError where writing `output` would replace one of the inputs, resolved paths, or a folder that holds one."""
+    replaced = output.resolve()
+    for held in inputs:
+        if replaced == held or replaced in held.parents:
+            raise SegError(f"{output}: is an input (or holds one) and is never replaced; choose another name")
 
 
 @contextmanager

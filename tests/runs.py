@@ -84,6 +84,19 @@ def folder_data(root: Path, train: int = 6, val: int = 3) -> dict[str, Any]:
     return {split: [{**source, "root": str(root / split)}] for split in ("train", "val")}
 
 
+def put_on_video(run: Path, video: Path) -> None:
+    """Make a run of `seg pretrain` look as if it had learned from a video file."""
+    from seg.config import PretrainConfig
+    from seg.model.checkpoint import load_autoencoder, save_checkpoint
+
+    folder = run / "checkpoints" / "best"
+    network, meta = load_autoencoder(folder)
+    source = {"kind": "video", "files": str(video), "every": 0.05}
+    data = {"train": [source], "val": [source]}
+    config = PretrainConfig.model_validate({**meta.config.model_dump(), "data": data})
+    save_checkpoint(folder, meta.model_copy(update={"config": config}), {"weights": network.state_dict()})
+
+
 def trained(tmp_path_factory: Any) -> Path:
     """The run directory of `config()`, trained once for all tests; read it, never write into it."""
     if "run" not in _made:

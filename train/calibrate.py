@@ -145,7 +145,8 @@ def _open(run: Path, meta: CheckpointMeta, frames: Path | None) -> tuple[Labelle
 
 
 def _pictures(data: LabelledData) -> set[Path]:
-    return {data.files(index)[0].resolve() for index in range(len(data)) if data.files(index)}
+    """The frames' files; none of frames that are made when read."""
+    return {file.resolve() for index in range(len(data)) for file in data.files(index)[:1]}
 
 
 def _held_out(run: Path, meta: CheckpointMeta, frames: Path | None) -> LabelledData:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seg.cli.datasets import Cache, frames_of
+from seg.cli.datasets import Cache, frames_of, pictures_in
 from seg.errors import SegError
 
 if TYPE_CHECKING:
@@ -112,16 +112,11 @@ def _prepare(run: Path, images: Path | None, cache: Path | None) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from seg.config import ImageFrames
-    from seg.data.open import open_data
     from seg.model.checkpoint import find_checkpoint, load_meta
     from seg.model.coding import prepare
 
     meta = load_meta(find_checkpoint(run))
-    if images is None:
-        data = frames_of(run, meta, "train", cache, "--images")
-    else:
-        data = open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)
+    data = frames_of(run, meta, "train", cache) if images is None else pictures_in(images, meta)
     indices = data.spread(FRAMES)
     progress = Console(stderr=True)
     frames = (

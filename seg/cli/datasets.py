@@ -17,7 +17,11 @@ Cache = Annotated[Path | None, typer.Option(help="For a run on videos: its data.
 
 
 def frames_of(
-    run: Path, meta: CheckpointMeta | PretrainMeta, split: Literal["train", "val"], cache: Path | None, option: str
+    run: Path,
+    meta: CheckpointMeta | PretrainMeta,
+    split: Literal["train", "val"],
+    cache: Path | None,
+    option: str = "--images",
 ) -> LabelledData:
     """The frames that a run was trained or validated on.
 
@@ -43,6 +47,14 @@ def frames_of(
             f"{error}. This is where {run} says its {what} frames are; name other pictures with {option} FOLDER, or, where "
             "they are videos, the run's data.cache with --cache FOLDER"
         ) from None
+
+
+def pictures_in(folder: Path, meta: CheckpointMeta | PretrainMeta) -> LabelledData:
+    """The pictures in a folder, to be looked at by a run's network; SegError if there are none."""
+    from seg.config import ImageFrames
+    from seg.data.open import open_data
+
+    return open_data([ImageFrames(kind="images", root=str(folder))], meta.ontology)
 
 
 def published(root: Path, split: str, kind: str | None, labels: str | None, ontology: Ontology) -> PublishedData:

@@ -206,5 +206,5 @@ def _source_frames(text: str) -> list[npt.NDArray[np.uint8]]:
 def _validation_frames(run: Path, cache: Path | None) -> list[npt.NDArray[np.uint8]]:
     from seg.model.checkpoint import find_checkpoint, load_meta
 
-    data = frames_of(run, load_meta(find_checkpoint(run)), "val", cache, "--frames")
+    data = frames_of(run, load_meta(find_checkpoint(run)), "val", cache, option="--frames")
     return [data.frame(index) for index in data.spread(FRAMES)]

@@ -11,6 +11,7 @@ import typer
 
 from seg.cli.running import run_and_tell, warnings_as_lines
 from seg.errors import SegError
+from seg.files import spare
 
 if TYPE_CHECKING:
     from infer.live import Live
@@ -231,12 +232,11 @@ def default_overlay(source: Source) -> Path:
 
 def protect_inputs(source: Source, model: Path, outputs: list[Path]) -> None:
     """SegError where an output would replace the model, a file of the source, or another output."""
-    inputs = {path.resolve() for path in [model, *source.inputs()]}
+    inputs = [path.resolve() for path in [model, *source.inputs()]]
     seen: set[Path] = set()
     for output in outputs:
+        spare(output, inputs)
         resolved = output.resolve()
-        if resolved in inputs or any(resolved in path.parents for path in inputs):
-            raise SegError(f"{output}: is an input (or holds one) and is never replaced; choose another name")
         if resolved in seen:
             raise SegError(f"{output}: named for two outputs; choose another name for one of them")
         seen.add(resolved)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from seg.cli.datasets import Cache, frames_of
-
-if TYPE_CHECKING:
-    from seg.data.base import LabelledData
-    from seg.model.checkpoint import CheckpointMeta, PretrainMeta
+from seg.cli.datasets import Cache, frames_of, pictures_in
 
 CHANNELS = 24
 
@@ -57,7 +53,7 @@ def inspect(
     if channels is not None and channels > width:
         raise SegError(f"--channels {channels}: the code of {run} has {width} channels; give at most {width}")
     claim(path, overwrite=overwrite)
-    data = _frames(run, meta, images, cache)
+    data = frames_of(run, meta, "val", cache) if images is None else pictures_in(images, meta)
     indices = data.spread(frames)
 
     def read(number: int) -> Picture:
@@ -76,12 +72,3 @@ def inspect(
     typer.echo(f"{path}: of the first filters' orientations, {describe(filters)}")
     if not reconstructs:
         typer.echo("what channels decode to is left out: the network has no reconstruction decoder")
-
-
-def _frames(run: Path, meta: CheckpointMeta | PretrainMeta, images: Path | None, cache: Path | None) -> LabelledData:
-    from seg.config import ImageFrames
-    from seg.data.open import open_data
-
-    if images is None:
-        return frames_of(run, meta, "val", cache, "--images")
-    return open_data([ImageFrames(kind="images", root=str(images))], meta.ontology)

@@ -33,15 +33,14 @@ def search(
     from infer.neighbours import sheet as draw
     from infer.sink import check_suffix
     from seg.data.images import write_png
-    from seg.files import claim
+    from seg.files import claim, spare
 
     codes = Codes(table)
     if sheet is not None:
         check_suffix(sheet, (".png",))
         claim(sheet, overwrite=overwrite)
         codes.protect(sheet)
-        if picture is not None and sheet.resolve() == picture.resolve():
-            raise SegError(f"{sheet}: is an input and is never replaced; choose another name")
+        spare(sheet, [] if picture is None else [picture.resolve()])
     if picture is not None and row is None:
         code_K, value = query_of_picture(codes, picture, model)
         with index_of(codes) as index:

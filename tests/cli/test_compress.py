@@ -14,7 +14,7 @@ from seg.classes import load_ontology
 from seg.config import PretrainConfig, RunConfig
 from seg.data.synthetic import SyntheticScenes
 from seg.model.autoencoder import Autoencoder
-from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_autoencoder, load_meta, save_checkpoint
+from seg.model.checkpoint import CheckpointMeta, PretrainMeta, save_checkpoint
 from seg.model.network import build_network
 
 ENCODER = {"encoder": "resnet18", "encoder_options": {"depth": 3}, "code_channels": 8, "reconstruction_width": 16}
@@ -200,15 +200,7 @@ def test_training_frames_that_are_gone(seg, pre, home, frame, tmp_path):
 
 def test_a_run_on_video(seg, pre, frame, tmp_path):
     """Its codes are measured on the frames in its cache, which is no part of the run's record."""
-    video = write_video(tmp_path / "drive.mp4", count=6, size=(64, 96))
-    folder = pre / "checkpoints" / "best"
-    meta = load_meta(folder)
-    source = {"kind": "video", "files": str(video), "every": 0.05}
-    data = {"train": [source], "val": [source]}
-    config = PretrainConfig.model_validate({**meta.config.model_dump(), "data": data})
-    save_checkpoint(
-        folder, meta.model_copy(update={"config": config}), {"weights": load_autoencoder(folder)[0].state_dict()}
-    )
+    runs.put_on_video(pre, write_video(tmp_path / "drive.mp4", count=6, size=(64, 96)))
     code, _, error = seg("compress", pre, frame, "-o", tmp_path / "a.code")
     assert (code, error.count("\n")) == (2, 1)
     assert "--cache FOLDER" in error

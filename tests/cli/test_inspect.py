@@ -12,7 +12,7 @@ from PIL import Image
 from seg.config import PretrainConfig
 from seg.data.synthetic import SyntheticScenes
 from seg.model.autoencoder import Autoencoder
-from seg.model.checkpoint import PretrainMeta, load_autoencoder, load_meta, save_checkpoint
+from seg.model.checkpoint import PretrainMeta, save_checkpoint
 
 HEIGHT = 3 * 24 + (4 * 69 + 3 * 4 + 4) + 8 * 100
 """Of a page of resnet18's 64 filters of 7x7 pixels, 16 in a row, and 8 channels."""
@@ -141,16 +141,8 @@ def test_frames_that_are_gone(seg, pretrained, tmp_path):
 
 
 def test_a_run_on_video(seg, pretrained, tmp_path):
-    video = write_video(tmp_path / "drive.mp4", count=6, size=(64, 96))
     shutil.copytree(pretrained, tmp_path / "run")
-    folder = tmp_path / "run" / "checkpoints" / "best"
-    meta = load_meta(folder)
-    source = {"kind": "video", "files": str(video), "every": 0.05}
-    data = {"train": [source], "val": [source]}
-    config = PretrainConfig.model_validate({**meta.config.model_dump(), "data": data})
-    save_checkpoint(
-        folder, meta.model_copy(update={"config": config}), {"weights": load_autoencoder(folder)[0].state_dict()}
-    )
+    runs.put_on_video(tmp_path / "run", write_video(tmp_path / "drive.mp4", count=6, size=(64, 96)))
     code, _, error = seg("inspect", tmp_path / "run", "-o", tmp_path / "a.png")
     assert (code, error.count("\n")) == (2, 1)
     assert "--cache FOLDER" in error
