@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,10 +22,7 @@ from seg.data.taken import entry_of, take
 from seg.errors import SegError
 from seg.labels import LabelSet
 from seg.paths import expand
-from seg.sources.open import IMAGE_SUFFIXES, is_picture, natural_key
-
-OURS = re.compile(r"\.(overlay|restored|seg-partial\d*)$")
-"""How the names of videos end that were made of others; the last is what a killed run leaves."""
+from seg.sources.open import IMAGE_SUFFIXES, OURS, is_picture, natural_key
 
 
 class UnlabelledReader(Reader):

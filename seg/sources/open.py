@@ -19,6 +19,9 @@ from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
 from seg.sources.upright import read_upright
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+OURS = re.compile(r"\.(overlay|restored|seg-partial\d*)$")
+"""How the names end, before the suffix, that we make beside a source; the last is what a killed run leaves."""
+
 _SECOND_NS = 1_000_000_000
 
 
@@ -176,7 +179,7 @@ def _leads_nowhere(path: Path) -> bool:
 
 
 def _named_as_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith((".overlay", ".restored"))
+    return path.suffix.lower() in IMAGE_SUFFIXES and not OURS.search(path.stem)
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:

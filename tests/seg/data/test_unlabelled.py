@@ -38,7 +38,14 @@ def pictures(tmp_path: Path) -> Path:
     root = tmp_path / "fleet"
     for seed, name in enumerate(["b/frame10.png", "b/frame2.jpg", "a.bmp", "b/c/deep.webp"]):
         write_frame(root / name, seed)
-    for name in (".hidden.png", ".thumbnails/a.png", "a.overlay.png", "a.restored.png", "b/.deep.overlay.png"):
+    for name in (
+        ".hidden.png",
+        ".thumbnails/a.png",
+        "a.overlay.png",
+        "a.restored.png",
+        "a.overlay.seg-partial1.png",
+        "b/.deep.overlay.png",
+    ):
         write_frame(root / name, 9)
     (root / "notes.txt").write_text("no picture", encoding="utf-8")
     (root / "folder.png").mkdir()
