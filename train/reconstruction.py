@@ -15,9 +15,10 @@ from train.batches import Batch, samples
 from train.corrupt import corrupt
 from train.likeness import ReconstructionLoss, psnr, ssim
 from train.penalties import contractive_penalty, drop_channels, kl_penalty, l1_penalty
+from train.precision import autocast
 from train.report import number_table
 from train.segmentation import SHOWN, shrink
-from train.task import U8, Outcome, Part, Setting, Task, Watch, autocast
+from train.task import U8, Outcome, Part, Setting, Task, Watch
 
 ZERO = 1e-3
 """A code value nearer to 0 than this counts as zero."""

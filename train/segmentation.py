@@ -18,8 +18,9 @@ from train.batches import Batch
 from train.evaluate import Predict, evaluate, network_predictor, predictions
 from train.losses import SegmentationLoss
 from train.mix import mix_classes
+from train.precision import autocast
 from train.report import confusion_table, figures_table
-from train.task import U8, Outcome, Part, Setting, Task, Watch, autocast
+from train.task import U8, Outcome, Part, Setting, Task, Watch
 
 SHOWN = 4
 

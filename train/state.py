@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+import timm.optim.muon
 import torch
-from timm.optim.muon import Muon
+from timm.optim.muon import Muon, zeropower_via_newtonschulz
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -26,6 +28,7 @@ from seg.model.checkpoint import (
     save_checkpoint,
 )
 from train.ema import MovingAverage
+from train.precision import has_bfloat16
 
 
 @dataclass
@@ -101,9 +104,23 @@ def _beside(parameter: Tensor, value: Tensor) -> Tensor | bool:
 
 def _optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
     groups = _groups(network, config.weight_decay)
-    if config.kind == "muon":
-        return Muon(groups, lr=config.lr, nesterov=True)
-    return AdamW(groups, lr=config.lr, fused=True)
+    if config.kind == "adamw":
+        return AdamW(groups, lr=config.lr, fused=True)
+    device = next(network.parameters()).device
+    return (Muon if has_bfloat16(device) else _Float32Muon)(groups, lr=config.lr, nesterov=True)
+
+
+class _Float32Muon(Muon):
+    """Muon that orthogonalises in float32, for processors on which timm's bfloat16 takes half of a training step."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """As of every optimiser."""
+        # timm's function has an argument for it, its class has not
+        timm.optim.muon.zeropower_via_newtonschulz = partial(zeropower_via_newtonschulz, dtype=torch.float32)
+        try:
+            return super().step(closure)
+        finally:
+            timm.optim.muon.zeropower_via_newtonschulz = zeropower_via_newtonschulz
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -13,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from seg.config import LoopConfig
 from seg.data.base import LabelledData
 from train.batches import Batch
 from train.distributed import World
@@ -102,8 +100,3 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def pictures(self, network: nn.Module) -> U8:
         """A few validation frames and what `network` makes of them, uint8 RGB (H, W, 3)."""
-
-
-def autocast(config: LoopConfig, device: torch.device) -> AbstractContextManager[object]:
-    """The configured precision of forward passes."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
