@@ -11,7 +11,7 @@ from pydantic import Field
 from seg.errors import SegError
 from seg.files import claim, sha256, write_text
 from seg.metrics import Report
-from seg.spec import ModelSpec, TensorSpec
+from seg.spec import ModelSpec, Origin, TensorSpec
 from seg.strict import Strict, parse, read_yaml
 
 
@@ -110,7 +110,7 @@ def _sections(file: Path, digest: str, spec: ModelSpec, notes: CardNotes, figure
             ]
         ),
         f"Trained for {spec.training.steps:,} steps on {', '.join(spec.training.data)}; "
-        f"SHA-256 of the frames' names and sizes `{spec.training.data_hash}`.",
+        f"SHA-256 of the frames' names and sizes `{spec.training.data_hash}`. {_origins(spec.training.origins)}",
         "## Figures",
         *(_table(one) for one in figures),
         *(f"> {protocol}" for protocol in protocols),
@@ -121,6 +121,13 @@ def _sections(file: Path, digest: str, spec: ModelSpec, notes: CardNotes, figure
         "## Making it again",
         notes.remake.strip(),
     ]
+
+
+def _origins(origins: Sequence[Origin]) -> str:
+    if not origins:
+        return "It began with random weights."
+    steps = [f"`{one.run}` ({', '.join(one.data) or 'data not known'})" for one in origins]
+    return f"It went on from {', which went on from '.join(reversed(steps))}."
 
 
 def _facts(file: Path, digest: str, spec: ModelSpec) -> str:

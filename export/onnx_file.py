@@ -176,6 +176,7 @@ def _spec(
         network={**_network(meta), "weights": options.weights},
         training=TrainingRecord(
             run=meta.run,
+            origins=meta.origins,
             data=meta.data,
             data_hash=meta.data_hash,
             config_hash=meta.config_hash,

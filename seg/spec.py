@@ -42,14 +42,26 @@ class SizePolicy(Strict):
     width: Annotated[int, Field(ge=1)]
 
 
+class Origin(Strict):
+    """Weights that a training began with: the run or file that they are of, and the data that made them. Hashes are hex
+    SHA-256; null, like no data, is not known."""
+
+    run: str
+    data: tuple[str, ...] = ()
+    data_hash: str | None = None
+    weights_hash: str | None = None
+
+
 class TrainingRecord(Strict):
     """What the weights were made from. Hashes are hex SHA-256.
 
-    `validation` is the data section to measure the model on again; an absolute root is cut to its last part, because a
-    file that travels should not tell where its maker kept the data.
+    `data` are of the last training; `origins`, oldest first, are those that it went on from. `validation` is the data
+    section to measure the model on again; an absolute root is cut to its last part, because a file that travels should not
+    tell where its maker kept the data.
     """
 
     run: str
+    origins: tuple[Origin, ...] = ()
     data: tuple[str, ...]
     data_hash: str
     config_hash: str

@@ -21,9 +21,11 @@ from seg.model.network import SegmentationAutoencoder, build_network
 from seg.model.unfold import start_from_file
 from seg.paths import configs, expand
 from seg.shipped import resolve_model
+from seg.spec import Origin
 from seg.strict import nearest
 from train.distributed import World, synchronize_statistics
 from train.losses import SegmentationLoss, value_weights
+from train.origins import origins_of, origins_of_encoder
 from train.pixels import measure_pixels, measured_pixels
 from train.plan import BatchPlan
 from train.reconstruction import ReconstructionTask
@@ -142,8 +144,9 @@ class Ground:
 def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[SegmentationTask, CheckpointMeta]:
     ontology, space, world = ground.ontology, ground.space, ground.world
     network = build_network(len(ontology), config.model if fresh else _from_nowhere(config.model))
+    origins = origins_of_encoder(config.model.encoder_weights) if fresh else ()
     if config.init is not None and fresh:
-        _start(network, config.init, ontology, ground.train)
+        origins = _start(network, config.init, ontology, ground.train)
         if config.freeze_norms:
             _check_norms(network)
     _place(network, config, ground)
@@ -154,11 +157,11 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
     setting = ground.setting(config)
     task = SegmentationTask(network, config, ontology, loss, setting)
-    return task, CheckpointMeta(ontology=ontology, **ground.about(config, setting.size))
+    return task, CheckpointMeta(ontology=ontology, origins=origins, **ground.about(config, setting.size))
 
 
-def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> None:
-    """Weights from a run, a checkpoint, an exported file or a shipped network."""
+def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> tuple[Origin, ...]:
+    """Weights from a run, a checkpoint, an exported file or a shipped network; what they were made from."""
     try:
         path = resolve_model(expand(init))
     except SegError as error:
@@ -169,9 +172,11 @@ def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, trai
             f"init: {path}: no such run; it is of {recipe.name}, which comes first: train that, or name another start, such as "
             "a shipped network"
         )
-    if path.suffix != ".onnx":
-        return start_from(network, ontology, path)
-    return start_from_file(network, ontology, path, (train.frame(index) for index in train.drawn(MEASURED)))
+    if path.suffix == ".onnx":
+        start_from_file(network, ontology, path, (train.frame(index) for index in train.drawn(MEASURED)))
+    else:
+        start_from(network, ontology, path)
+    return origins_of(path)
 
 
 def _check_norms(network: nn.Module) -> None:
@@ -186,11 +191,15 @@ def _check_norms(network: nn.Module) -> None:
 
 def _reconstruction(config: PretrainConfig, ground: Ground, fresh: bool) -> tuple[ReconstructionTask, PretrainMeta]:
     network = Autoencoder(config.model if fresh else _from_nowhere(config.model))
+    origins = origins_of_encoder(config.model.encoder_weights) if fresh else ()
     if config.init is not None and fresh:
         load_weights(network, load_autoencoder(expand(config.init))[0].state_dict(), config.init)
+        origins = origins_of(expand(config.init))
     _place(network, config, ground)
     setting = ground.setting(config)
-    return ReconstructionTask(network, config, setting), PretrainMeta(**ground.about(config, setting.size))
+    return ReconstructionTask(network, config, setting), PretrainMeta(
+        origins=origins, **ground.about(config, setting.size)
+    )
 
 
 def _from_nowhere(model: Model) -> Model:

@@ -24,6 +24,7 @@ from seg.metrics import Report
 from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder, build_network
 from seg.model.scale import rescale
+from seg.spec import Origin
 from seg.strict import Strict, parse
 
 WEIGHTS = "weights.safetensors"
@@ -34,11 +35,12 @@ class Meta(Strict):
     """What a checkpoint's tensors mean, whatever was learned.
 
     `steps` were trained. `size` (height, width) is what the network saw in validation. `data_hash` is over the training
-    items' names and file sizes. `config_hash` is of the resolved config.
+    items' names and file sizes. `config_hash` is of the resolved config. `origins` are the trainings that it went on from.
     """
 
     version: int = 1
     run: str
+    origins: tuple[Origin, ...] = ()
     steps: int = Field(ge=0)
     size: tuple[int, int]
     data: tuple[str, ...]

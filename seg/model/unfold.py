@@ -54,7 +54,7 @@ def start_from_file(
         SegError: if the file is no such file, or of another network.
     """
     model = _load(file)
-    spec = ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(file))
+    spec = _spec(model, file)
     if spec.profile == "restore" or spec.network.get("weights") == "int8":
         kind = "restores frames and knows no classes" if spec.profile == "restore" else "is in integers"
         raise SegError(f"{file}: {kind}; start from the run that it was exported from")
@@ -100,6 +100,15 @@ def _unfold(
         if convolution.bias is not None:
             state[f"{name}.bias"] = torch.zeros_like(shift_C)
     return folded
+
+
+def spec_of(file: Path) -> ModelSpec:
+    """The contract of an exported file; SegError if it is none."""
+    return _spec(_load(file), file)
+
+
+def _spec(model: onnx.ModelProto, file: Path) -> ModelSpec:
+    return ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(file))
 
 
 def _load(file: Path) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from seg.errors import SegError
 from seg.files import sha256
 from seg.labels import LabelSpace, load_label_set
 from seg.metrics import PROTOCOL, Confusion
+from seg.spec import Origin
 
 NOTES = {
     "summary": "Bands of brightness.",
@@ -43,10 +44,12 @@ def write_notes(folder, **changes):
     (folder / "notes.yaml").write_text(yaml.safe_dump({**NOTES, **changes}))
 
 
-def card(folder, figures=("figures.json",), overwrite=False):
+def card(folder, figures=("figures.json",), overwrite=False, origins=()):
     output = folder / "bands.md"
     paths = [folder / name for name in figures]
-    write_card(folder / "bands.onnx", make_spec(), folder / "notes.yaml", paths, output, overwrite=overwrite)
+    spec = make_spec()
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update={"origins": origins})})
+    write_card(folder / "bands.onnx", spec, folder / "notes.yaml", paths, output, overwrite=overwrite)
     return output.read_text(encoding="utf-8")
 
 
@@ -64,6 +67,16 @@ def test_it_says_what_the_file_and_the_person_say(folder):
     failures = said.partition("## Known failures")[2]
     assert "- Everything.\n" in failures
     assert "![At night.](night.png)" in failures
+
+
+def test_it_says_where_the_weights_came_from(folder):
+    assert "It began with random weights." in card(folder)
+    chain = (Origin(run="video"), Origin(run="first", data=("camvid/train (367 frames)", "carla/a (1 frames)")))
+    said = card(folder, overwrite=True, origins=chain)
+    assert (
+        "It went on from `first` (camvid/train (367 frames), carla/a (1 frames)), which went on from `video` (data not known)."
+        in said
+    )
 
 
 def test_figures_stand_in_a_table_under_the_names_of_what_was_told_apart(folder):
