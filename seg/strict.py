@@ -103,9 +103,14 @@ def _explain(model: type[BaseModel], data: object, error: Any) -> str:
         return f"unknown key {key!r}; {nearest(str(error['loc'][-1]), _keys_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
+    said = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error" and isinstance(
+        error["input"], dict
+    ):  # about keys that do not fit together: it names them
+        return f"{key}: {said}" if key else said
     got = repr(error.get("input"))
     shown = got if len(got) <= 80 else f"{got[:77]}..."
-    return f"{key or 'value'}: {error['msg'].removeprefix('Value error, ')} (got {shown})"
+    return f"{key or 'value'}: {said} (got {shown})"
 
 
 def _dotted(data: object, location: tuple[str | int, ...]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seg.errors import SegError
 from seg.strict import Strict, nearest, parse, read_yaml
@@ -29,6 +29,13 @@ class House(Strict):
     garden: bool | int = False
     main: Cat | None = None
     pets: tuple[Annotated[Cat | Dog, Field(discriminator="kind")], ...] = ()
+    annex: House | None = None
+
+    @model_validator(mode="after")
+    def _a_garden_lies_around_rooms(self) -> House:
+        if self.garden and not self.rooms:
+            raise ValueError("a garden without rooms: add rooms")
+        return self
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ class House(Strict):
             {"rooms": 1, "pets": [{"kind": "cat"}, {"kind": "dog", "trick": 1}]},
             "unknown key 'pets.1.trick'; did you mean 'tricks'?",
         ),
-        ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: area, garden, main, pets, rooms, size"),
+        ({"rooms": 1, "zzz": 2}, "unknown key 'zzz'; known: annex, area, garden, main, pets, rooms, size"),
         ({}, "missing key 'rooms'"),
         ({"rooms": "many"}, "rooms: Input should be a valid integer"),
         ({"rooms": True}, "rooms: Input should be a valid integer"),
@@ -60,6 +67,16 @@ def test_mistakes_are_named(data: object, message: str) -> None:
         parse(House, data, "house.yaml")
     assert str(caught.value).startswith("house.yaml: ")
     assert message in str(caught.value)
+
+
+def test_keys_that_do_not_fit_together_are_named_without_all_the_others() -> None:
+    for data, said in (
+        ({"rooms": 0, "garden": True}, "house.yaml: a garden without rooms: add rooms"),
+        ({"rooms": 1, "annex": {"rooms": 0, "garden": True}}, "house.yaml: annex: a garden without rooms: add rooms"),
+    ):
+        with pytest.raises(SegError) as caught:
+            parse(House, data, "house.yaml")
+        assert str(caught.value) == said
 
 
 def test_all_mistakes_come_at_once() -> None:
