@@ -73,9 +73,12 @@ def _print(rows: list[Row]) -> None:
         "of another class than the first row's"
     )
     for row in rows:
+        backend = f"{row.model if len(files) > 1 else ''} {row.provider} {row.precision}".strip()
         if row.problem is not None:
-            file = f"{row.model} " if len(files) > 1 else ""
-            typer.echo(f"{file}{row.provider} {row.precision}: not measured: {row.problem}")
+            typer.echo(f"{backend}: not measured: {row.problem}")
+        elif row.changed:
+            shares = ", ".join(f"{name} {100 * share:.2f}" for name, share in row.by_class.items())
+            typer.echo(f"{backend}: changed, % of each class: {shares}")
 
 
 def _table(rows: list[Row]) -> Table:
@@ -86,18 +89,16 @@ def _table(rows: list[Row]) -> Table:
 
     table = Table(box=None, pad_edge=False)  # as wide as a pipe's 80 columns
     table.add_column("backend", no_wrap=True)
-    for name in (*(f"p{percent} ms" for percent in SHOWN), "frames/s", "changed %", "most in %"):
+    for name in (*(f"p{percent} ms" for percent in SHOWN), "frames/s", "changed %"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         if row.problem is not None:
             continue
-        name, share = max(row.by_class.items(), key=lambda item: item[1])
         table.add_row(
             f"{row.provider} {row.precision}",
             *(f"{1000 * row.latency.at(percent):.1f}" for percent in SHOWN),
             f"{row.frames_per_second:.1f}",
             f"{100 * row.changed:.3f}",
-            f"{name} {100 * share:.2f}" if share else "none",
         )
     return table
 

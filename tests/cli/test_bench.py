@@ -93,3 +93,20 @@ def test_the_command(seg, model, tmp_path):
     code, _, err = seg("bench", model, *options)
     assert code == 2
     assert "exists already" in err
+
+
+def test_every_class_that_another_file_changes_is_told(seg, model, tmp_path):
+    other = save_bands(tmp_path / "other.onnx", step=80)
+    video = write_video(tmp_path / "v.mp4", count=2)
+    code, out, _ = seg(
+        "bench", model, other, "--source", video, "--frames", 2, "--rounds", 1, "--json", tmp_path / "b.json"
+    )
+    assert code == 0
+    rows = json.loads((tmp_path / "b.json").read_text())
+    (row,) = [row for row in rows if (row["model"], row["provider"]) == ("other.onnx", "cpu")]
+    (line,) = [line for line in out.splitlines() if line.startswith("other.onnx cpu float32: changed")]
+    told = dict(part.rsplit(" ", 1) for part in line.partition("class: ")[2].split(", "))
+    assert {name: float(share) for name, share in told.items()} == {
+        name: pytest.approx(100 * share, abs=0.005) for name, share in row["changed_by_class"].items()
+    }
+    assert "bands.onnx cpu float32: changed" not in out
