@@ -23,7 +23,7 @@ from infer.index import FrameIndex, hamming, index_of
 from infer.sources import read_again
 from seg.data.images import write_png
 from seg.errors import SegError
-from seg.files import atomic_folder, claim_folder
+from seg.files import atomic_folder, claim_folder, followed
 
 By = Literal["different", "novel"]
 
@@ -162,6 +162,7 @@ def curate(
     """
     if by not in ("different", "novel"):
         raise SegError(f"expected to choose by 'different' or 'novel', got {by!r}")
+    folder = followed(folder)
     made = {folder / name for name in (LIST, PAGE, FRAMES, *_listed(folder / LIST))}
     claim_folder(folder, made.__contains__, "seg curate", overwrite=overwrite)
     table.protect(folder)  # frames that were chosen once may be what this table is of

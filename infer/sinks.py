@@ -20,7 +20,7 @@ from infer.sink import Sink, check_suffix
 from infer.watch import Watched
 from seg.draw import alarm, overlay
 from seg.errors import SegError
-from seg.files import atomic_folder, claim_folder
+from seg.files import atomic_folder, claim_folder, followed
 from seg.frame import Frame
 from seg.spec import ModelSpec
 
@@ -106,7 +106,7 @@ class PictureFolder(Sink):
         """`by_source` names pictures by their images. SegError where the folder exists and holds something."""
         from PIL.PngImagePlugin import PngInfo
 
-        super().__init__(path, overwrite=overwrite)
+        super().__init__(followed(path), overwrite=overwrite)
         self._by_source = by_source
         self._used: set[str] = set()
         self._signed = PngInfo()

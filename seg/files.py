@@ -111,12 +111,29 @@ def atomic_folder(folder: Path, temporary: Path | None = None, *, keep: bool = F
     temporary.mkdir(exist_ok=True)
     try:
         yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        _take_place(temporary, folder)
     finally:
         if not keep:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; what had that name is removed once the new one has it, since removing may take long."""
+    old = folder.with_name(f".{folder.name}.old{os.getpid()}")
+    if folder.exists():
+        folder.replace(old)
+    try:
+        new.replace(folder)
+    except BaseException:
+        if old.exists():
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def followed(folder: Path) -> Path:
+    """Where `folder` really is: a link's name cannot be given to a new folder in place of the one that it leads to."""
+    return folder.resolve() if folder.is_symlink() else folder
 
 
 def write_text(path: Path, text: str) -> None:

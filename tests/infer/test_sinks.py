@@ -210,6 +210,18 @@ def test_mask_folder_replaces_masks_and_nothing_else(tmp_path):
         MaskFolder(folder, SPEC, overwrite=True)
 
 
+def test_masks_go_where_a_link_leads(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "masks"
+    link.symlink_to(tmp_path / "disk" / "out")
+    for count in (3, 1):  # not there yet, and replaced
+        fill(MaskFolder(link, SPEC, overwrite=True), count=count)
+        assert link.is_symlink()
+        assert leftovers(tmp_path / "disk") == ["out"]
+        assert len(leftovers(tmp_path / "disk" / "out")) == count
+    assert leftovers(tmp_path) == ["disk", "masks"]
+
+
 def test_labels_that_somebody_drew_are_never_replaced(tmp_path):
     folder = tmp_path / "labels"
     folder.mkdir()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seg.errors import SegError
-from seg.files import atomic, atomic_folder, claim, claim_folder, sha256, write_text
+from seg.files import atomic, atomic_folder, claim, claim_folder, followed, sha256, write_text
 
 
 def test_atomic_gives_the_name_at_the_end(tmp_path: Path) -> None:
@@ -126,6 +126,49 @@ def test_a_folder_gets_its_name_as_a_whole(tmp_path: Path) -> None:
         (temporary / "c").write_text((temporary / "missing").read_text())
     assert [path.name for path in folder.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_folder_that_cannot_take_its_name_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    real = Path.replace
+
+    def fails(self: Path, target: Path) -> Path:
+        if ".partial" in self.name:
+            raise error
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(error), atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+    assert (folder / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_removing_the_old_folder_is_no_part_of_taking_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+
+    def interrupted(path: Path, ignore_errors: bool = False) -> None:
+        if ".old" in path.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+    assert (folder / "a").read_text() == "new"
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
+    assert followed(tmp_path / "link") == tmp_path / "disk" / "out"  # there or not
+    assert followed(tmp_path / "disk") == tmp_path / "disk"
 
 
 def test_only_folders_of_ours_are_replaced(tmp_path: Path) -> None:
