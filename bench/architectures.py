@@ -30,23 +30,30 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 class Trained(Strict):
-    """Runs of one recipe that differ in nothing but the seed: their mean IoU on CamVid's val, 0..1, one a run."""
+    """Runs of one recipe that differ in nothing but the seed: their mean IoU on CamVid's val, 0..1, one a run. `epochs` is
+    null for weights that others trained."""
 
     run: str
-    epochs: int
+    epochs: int | None
     mean_iou: tuple[float, ...]
 
 
 class Row(Strict):
-    """One architecture. `gflops` by size; `ms` a frame and `ratio` to the reference by size, then runtime."""
+    """One architecture; `model` is null for a published network. `gflops` by size; `ms` a frame and `ratio` to the reference
+    by size, then runtime."""
 
     name: str
-    model: ModelConfig
+    model: ModelConfig | None
     parameters: int
     gflops: dict[str, float]
     ms: dict[str, dict[str, float]]
     ratio: dict[str, dict[str, float]]
     trained: tuple[Trained, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Encoder and decoder."""
+        return "as published" if self.model is None else f"{self.model.encoder}, {self.model.decoder}"
 
 
 class Figures(Strict):
@@ -121,7 +128,7 @@ def with_runs(figures: Figures, paths: Sequence[Path]) -> Figures:
     Raises:
         SegError: as `read_runs`, or for a network that was not measured.
     """
-    trained: dict[str, list[Trained]] = {row.name: [] for row in figures.rows}
+    trained = {row.name: [] if row.model is not None else list(row.trained) for row in figures.rows}
     for model, recipe in read_runs(paths):
         name = next((row.name for row in figures.rows if row.model == model), None)
         if name is None:

@@ -11,6 +11,8 @@ that `export` makes for one size, called through `infer.Segmenter` with a frame 
 default options but for the threads: its operators run one after the other). OpenVINO in bfloat16 stands beside it,
 where the CPU has it. The weights are fresh ones; they do not decide the time.
 
+ESPNet, a published network (bench/espnet.py), takes part; its accuracy is that of its published weights.
+
 Networks take turns, several rounds long; one turn is a pause, an untimed frame and FRAMES timed ones. Milliseconds are
 the median over rounds of each turn's median, ratios the median over rounds of the ratio to the reference's turn in the
 same round: what disturbs the machine for longer than a turn hits all of them. GFLOPs are multiply-adds times two, of
@@ -39,6 +41,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.architectures import BASE, Figures, Row, architectures, choose, override, with_runs
+from bench.espnet import PEER, PUBLISHED, ESPNet, write_frame_file
 from bench.plot import draw, table
 from export import ExportOptions, export_run
 from infer import Segmenter
@@ -131,6 +134,22 @@ def prepare(name: str, model: ModelConfig, folder: Path) -> Row:
 def model_file(folder: Path, name: str, size: str) -> Path:
     """Where the exported file of an architecture lies."""
     return folder / f"{name}-{size}.onnx"
+
+
+def prepare_peer(folder: Path, like: str) -> Row:
+    """Count ESPNet and export it once for each size, with the contract of the exported architecture `like`."""
+    torch.manual_seed(0)
+    network = ESPNet(len(load_ontology("camvid11"))).eval()
+    for label, size in SIZES.items():
+        file = model_file(folder, PEER, label)
+        if file.exists():
+            continue
+        say(f"exporting {file.name}")
+        spec = ModelSpec.from_metadata(read_metadata(model_file(folder, like, label)), like)
+        write_frame_file(network, size, spec, file)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    flops = {label: gflops(network, size) for label, size in SIZES.items()}
+    return Row(name=PEER, model=None, parameters=parameters, gflops=flops, ms={}, ratio={}, trained=(PUBLISHED,))
 
 
 def runtimes() -> dict[str, Callable[[Path, int], Callable[[Picture], object]]]:
@@ -249,6 +268,7 @@ def main(words: Sequence[str] | None = None) -> None:
         with ExitStack() as stack:
             folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             rows = [prepare(name, model, folder) for name, model in models.items()]
+            rows.append(prepare_peer(folder, given.reference))
             if given.export_only:
                 return
             figures = measure(rows, folder, given.reference, given.rounds, given.threads)

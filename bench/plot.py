@@ -1,4 +1,4 @@
-"""What `bench.latency` found: as a table, and accuracy against latency as a picture with published peers."""
+"""What `bench.latency` found: as a table, and accuracy against latency as a picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -23,17 +22,12 @@ def table(figures: Figures) -> str:
     head += [f"{runtime} {size}, ms" for size, runtime in columns] + ["CamVid val mIoU, %"]
     lines = [" | ".join(head), "|".join(["---"] * len(head))]
     for row in sorted(figures.rows, key=lambda row: row.ms[columns[0][0]][columns[0][1]]):
-        cells = [row.name, f"{row.model.encoder}, {row.model.decoder}", f"{row.parameters / 1e6:.2f}"]
+        cells = [row.name, row.kind, f"{row.parameters / 1e6:.2f}"]
         cells += [f"{row.gflops[size]:.1f}" for size in sizes]
         cells += [f"{row.ms[size][runtime]:.1f} ({row.ratio[size][runtime]:.2f})" for size, runtime in columns]
         lines.append(" | ".join([*cells, "; ".join(accuracy(recipe) for recipe in row.trained) or "-"]))
     about = ", ".join(f"{name} {version}" for name, version in figures.machine["versions"].items())
     foot = f"{figures.machine['cpu']}, {figures.machine['threads']} threads; {about}; (1.00) is {figures.reference}."
-    foot += "".join(
-        f"\n{peer.name}: {peer.mean_iou:.1f} % at {peer.ms[0]:.0f}-{peer.ms[1]:.0f} ms "
-        f"(480x360, ONNX Runtime, another run), {PUBLISHED} ({peer.source})."
-        for peer in PEERS
-    )
     return "\n".join([*(f"| {line} |" for line in lines), "", foot])
 
 
@@ -41,29 +35,10 @@ def accuracy(recipe: Trained) -> str:
     """Mean IoU of a recipe in percent, its spread where it has several seeds, and how long it was trained."""
     scores = [100 * score for score in recipe.mean_iou]
     spread = f" ({min(scores):.1f}-{max(scores):.1f}, {len(scores)} seeds)" if len(scores) > 1 else ""
+    if recipe.epochs is None:
+        return f"{statistics.mean(scores):.1f} with published weights ({recipe.run})"
     return f"{statistics.mean(scores):.2f}{spread} in {recipe.epochs} epochs"
 
-
-class Peer(NamedTuple):
-    """A published network: mean IoU of its weights on the same val files in percent; lowest and highest ms measured."""
-
-    name: str
-    source: str
-    mean_iou: float
-    ms: tuple[float, float]
-
-
-PEERS = (
-    Peer(
-        "ESPNet",
-        "Mehta et al., 2018; weights espnet_p_2_q_8_camvid.pth of github.com/sacmehta/ESPNet",
-        70.0,
-        (123.0, 138.0),
-    ),
-)
-"""Their milliseconds were measured as ours are (480x360, ONNX Runtime, two threads), but in another run."""
-
-PUBLISHED = "published weights, measured on the same files"
 
 ROW = 0.04
 """The height of a name in the margin of the picture, as a share of it."""
@@ -71,7 +46,7 @@ ROW = 0.04
 
 def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
     """Write the picture: a point for each recipe (the mean of its seeds, a bar from worst to best), the front of them,
-    peers as rings, and a tick on the axis for each network without a run. Names stand in the margin.
+    published networks as rings, and a tick on the axis for each network without a run. Names stand in the margin.
 
     Args:
         figures: with `with_runs`.
@@ -81,22 +56,19 @@ def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
     """
     figure, (axis,) = new(1, (13.0, 8.0))
     log_ticks(axis)
-    decoders = sorted({row.model.decoder for row in figures.rows})
+    decoders = sorted({row.model.decoder for row in figures.rows if row.model is not None})
     named: list[tuple[str, float, float, str]] = []
     for row in figures.rows:
-        ms, color = row.ms[size][runtime], f"C{decoders.index(row.model.decoder) % 10}"
+        ms = row.ms[size][runtime]
+        color = FAINT if row.model is None else f"C{decoders.index(row.model.decoder) % 10}"
         for recipe in row.trained:
             scores = [100 * score for score in recipe.mean_iou]
-            axis.plot(ms, statistics.mean(scores), "o", color=color, markersize=8)
+            fill = "white" if row.model is None else color
+            axis.plot(ms, statistics.mean(scores), "o", color=color, markerfacecolor=fill, markersize=8)
             axis.vlines(ms, min(scores), max(scores), color=color, linewidth=2)
             name = row.name if len(row.trained) == 1 else f"{row.name} ({recipe.run})"
             named.append((name, ms, statistics.mean(scores), color))
     _front(axis, [(ms, score) for _, ms, score, _ in named])
-    for peer in PEERS:
-        middle = math.sqrt(math.prod(peer.ms))
-        axis.hlines(peer.mean_iou, *peer.ms, color=FAINT)
-        axis.plot(middle, peer.mean_iou, "o", color=FAINT, markerfacecolor="white", markersize=8)
-        named.append((f"{peer.name}: published weights", middle, peer.mean_iou, FAINT))
     waiting = [(row.name, row.ms[size][runtime]) for row in figures.rows if not row.trained]
     if waiting:
         axis.set_ylim(bottom=axis.get_ylim()[0] - 2)

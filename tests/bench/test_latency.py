@@ -11,7 +11,8 @@ from torch import nn
 
 from bench import architectures as known
 from bench import latency
-from bench.plot import Peer, draw, table
+from bench.espnet import PEER, PUBLISHED, ESPNet
+from bench.plot import draw, table
 from seg.config import ModelConfig, load_run_config
 from seg.errors import SegError
 from seg.metrics import Report
@@ -119,12 +120,15 @@ def test_one_network_is_exported_timed_and_drawn(tiny, tmp_path, capsys, monkeyp
     latency.main(words)
     said = capsys.readouterr()
     assert "exporting tiny-480x360.onnx" in said.err
+    assert "exporting ESPNet-480x360.onnx" in said.err
+    assert re.search(r"^\| ESPNet \| as published \| 0\.35 \|.*\| 70\.0 with published weights", said.out, re.MULTILINE)
     assert re.search(
         r"^\| tiny \| resnet18, linknet \| 0\.\d\d \| \d\.\d \| [\d.]+ \(1\.00\) \|.* 55\.00 \(50\.0-60\.0, 2 seeds\)",
         said.out,
         re.MULTILINE,
     )
-    row = json.loads((tmp_path / "f.json").read_text())["rows"][0]
+    row, peer = json.loads((tmp_path / "f.json").read_text())["rows"]
+    assert peer["ms"]["480x360"]["ONNX Runtime"] > 0
     assert (row["parameters"], row["gflops"]["480x360"]) == counted()
     assert row["ms"]["480x360"]["ONNX Runtime"] > 0
     assert Image.open(tmp_path / "p.png").size[0] > 1000
@@ -212,17 +216,44 @@ def test_the_table_names_what_was_measured_fastest_first():
     assert "a CPU, 2 threads; onnxruntime 1.2; (1.00) is one." in lines
 
 
+def test_espnet_is_of_the_published_size():
+    """0.364 M parameters with Cityscapes' 20 outputs (Mehta et al., 2018, table 1)."""
+    parameters = sum(parameter.numel() for parameter in ESPNet(20).parameters())
+    assert parameters == pytest.approx(364_000, rel=0.01)
+    network = ESPNet(11).eval()
+    frame_13HW = latency.torch.rand(1, 3, 64, 96)
+    assert network(frame_13HW).shape == (1, 11, 64, 96)
+
+
+def with_peer(figures):
+    """The last row as if it were a published network."""
+    peer = figures.rows[-1].model_copy(update={"model": None, "trained": (PUBLISHED,)})
+    return figures.model_copy(update={"rows": (*figures.rows[:-1], peer)})
+
+
+def test_a_published_network_keeps_its_accuracy_and_stands_as_a_ring(tmp_path):
+    figures = figures_of(one=(0.5,), ESPNet=())
+    figures = known.with_runs(with_peer(figures), [])
+    assert figures.rows[1].trained == (PUBLISHED,)
+    (line,) = [line for line in table(figures).splitlines() if PEER in line and "|" in line]
+    assert "| as published |" in line
+    assert "70.0 with published weights" in line
+    assert "nan" not in line
+    both = picture(figures, tmp_path / "both.png")
+    alone = picture(figures.model_copy(update={"rows": figures.rows[:1]}), tmp_path / "alone.png")
+    assert (both != alone).any()
+
+
 def picture(figures, path):
     draw(figures, "480x360", "ONNX Runtime", path)
     with Image.open(path) as image:
         return np.array(image)
 
 
-def test_the_picture_moves_with_the_accuracy_and_the_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.plot.PEERS", (Peer("peer", "nowhere", 60.0, (100.0, 120.0)),))
-    none = picture(figures_of(one=(), two=()), tmp_path / "none.png")
-    low = picture(figures_of(one=(0.5,), two=()), tmp_path / "low.png")
-    high = picture(figures_of(one=(0.55,), two=()), tmp_path / "high.png")
+def test_the_picture_moves_with_the_accuracy_and_the_runs(tmp_path):
+    none = picture(with_peer(figures_of(one=(), two=(), peer=())), tmp_path / "none.png")
+    low = picture(with_peer(figures_of(one=(0.5,), two=(), peer=())), tmp_path / "low.png")
+    high = picture(with_peer(figures_of(one=(0.55,), two=(), peer=())), tmp_path / "high.png")
     blue = (np.array(image)[..., 2].astype(int) - image[..., 0] > 100 for image in (none, low, high))
     rows = [np.nonzero(mask)[0] for mask in blue]
     assert len(rows[0]) == 0  # ticks and peers are grey
