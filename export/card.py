@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from seg.errors import SegError
-from seg.files import claim, sha256, write_text
+from seg.files import claim, sha256, spare, write_text
 from seg.metrics import Report
 from seg.spec import ModelSpec, Origin, TensorSpec
 from seg.strict import Strict, parse, read_yaml
@@ -71,6 +71,7 @@ def write_card(
             f"{file}: restores frames and knows no classes, which a card's figures are of; see `seg restore`"
         )
     claim(output, overwrite=overwrite)
+    spare(output, (path.resolve() for path in (file, notes_file, *figures_files)))
     notes = parse(CardNotes, read_yaml(notes_file), notes_file)
     for failure in notes.failures:
         if failure.picture and not (output.parent / failure.picture).is_file():

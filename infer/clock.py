@@ -15,7 +15,8 @@ JUMP_S = 0.5
 class Clock:
     """The source's times in units of TIME_BASE, as encoders want them: each later than the one before.
 
-    Where recordings were joined the source's times begin again; here they go on, with the spacing that they had.
+    Where recordings were joined the source's times begin again; here they go on, with the spacing that they had. Times that
+    begin below zero are moved to zero: players pass over what an MP4 has before it.
 
     Attributes:
         last: the time of the last frame, None before the first.
@@ -33,7 +34,9 @@ class Clock:
     def time(self, time_ns: int) -> int:
         """The time of the next frame."""
         time = (time_ns * 9 + 50_000) // 100_000 + self.moved
-        if self.last is not None:
+        if self.last is None and time < 0:
+            self.moved, time = -time, 0
+        elif self.last is not None:
             if time < self.last - JUMP_S * SECOND:
                 self.moved += self.last + self.gap - time
                 time = self.last + self.gap

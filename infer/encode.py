@@ -22,9 +22,11 @@ from infer.segmenter import Segmentation
 from infer.sink import Sink, check_suffix
 from infer.sinks import Paint
 from infer.sound import Sound
+from seg.errors import SegError
 from seg.files import atomic
 from seg.frame import Frame
 from seg.geometry import fit_frame, fit_map
+from seg.paths import local
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+
+H264_SIDE = 16384
+"""What x264 takes at most, in pixels."""
 
 _ALIKE = (
     *("width", "height", "pix_fmt", "time_base", "framerate", "flags"),
@@ -79,12 +84,15 @@ class _Video(Sink):
         return whole_groups(self.partial, most)
 
     def _skip(self, frame: Frame) -> None:
+        container = None
         if self._container is None:  # the first: what is kept goes into a new file
             self._growing = self._copied
             container = self._open(frame, self._growing)
             container.start_encoding()
-            self._kept = copy_frames(self.partial, self._keep, frame.time_ns / 1e9, container, self._stream)
-        self._copy(self._time(frame))
+        pts = self._time(frame)
+        if container is not None:
+            self._kept = copy_frames(self.partial, self._keep, float(pts * TIME_BASE), container, self._stream)
+        self._copy(pts)
 
     def _write(self, frame: Frame, answer: Any) -> None:
         if self._container is None:
@@ -147,7 +155,7 @@ class _Video(Sink):
         import av
 
         self._size = (frame.rgb_HWC.shape[0], frame.rgb_HWC.shape[1])
-        self._container = av.open(str(path), "w", options=growing(path.suffix))
+        self._container = av.open(local(path), "w", options=growing(path.suffix))
         self._stream = self._open_stream(self._container, *self._size)
         self._encoder = self._stream.codec_context
         self._options = dict(self._encoder.options)
@@ -170,10 +178,14 @@ class _Video(Sink):
         return made
 
     def _time(self, frame: Frame) -> int:
-        moved = self._clock.moved
+        first, moved = self._clock.last is None, self._clock.moved
         pts = self._clock.time(frame.time_ns)
         if self._sound is not None and self._clock.moved != moved:
-            self._sound.joined(float(self._clock.moved * TIME_BASE))
+            seconds = float(self._clock.moved * TIME_BASE)
+            if first:
+                self._sound.begins(seconds)
+            else:
+                self._sound.joined(seconds)
         return pts
 
     def _copy(self, pts: int) -> None:
@@ -240,6 +252,11 @@ class OverlayVideo(_Video):
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
         from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+        if max(height, width) > H264_SIDE:
+            raise SegError(
+                f"{self.path}: H.264 takes at most {H264_SIDE} pixels a side, and these frames are {height}x{width} (height x "
+                "width); use --masks without --overlay, or shrink the frames"
+            )
         # kept: a frame's own `reformat` plans the conversion anew, which takes longer than converting
         self._reformatter = VideoReformatter()
         stream = container.add_stream("libx264", rate=self._fps, options={"preset": "superfast", "crf": "23"})

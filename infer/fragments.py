@@ -7,6 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seg.paths import local
+
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
@@ -78,7 +80,7 @@ def indexed(source: Path, output: Path) -> None:
     """Copy a fragmented MP4 or MOV into one whose index stands in front, which all players find their way in."""
     import av
 
-    with av.open(str(source)) as opened, av.open(str(output), "w", options={"movflags": "+faststart"}) as made:
+    with av.open(local(source)) as opened, av.open(local(output), "w", options={"movflags": "+faststart"}) as made:
         streams = {stream.index: made.add_stream_from_template(stream) for stream in opened.streams}
         for packet in opened.demux():
             if packet.dts is not None and packet.size:
@@ -95,7 +97,7 @@ def _packets(path: Path, *, as_encoded: bool = False) -> Iterator[Packet[VideoSt
     from av.bitstream import BitStreamFilterContext
 
     try:
-        container = av.open(str(path))
+        container = av.open(local(path))
     except (av.FFmpegError, OSError, ValueError):
         return
     with container:

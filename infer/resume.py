@@ -11,6 +11,7 @@ from typing import TextIO
 
 from infer.sink import Sink
 from seg.errors import SegError
+from seg.files import lock
 
 
 class Job:
@@ -123,15 +124,9 @@ def _lock(sink: Sink) -> TextIO:
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise SegError(f"{path}: cannot be written ({error.strerror})") from None
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # a system without it: two runs at once are the user's to avoid
-            pass
-        except OSError:
+        if not lock(file):
             file.close()
-            raise SegError(f"{sink.path}: another run is writing it now; wait, or choose another name") from None
+            raise SegError(f"{sink.path}: another run is writing it now; wait, or choose another name")
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             file.seek(0)
             return file

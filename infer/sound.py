@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infer.clock import JUMP_S
+from seg.paths import local
 
 if TYPE_CHECKING:
     from av.bitstream import BitStreamFilterContext
@@ -61,7 +62,7 @@ class Sound:
         self._input: Any = None
         self.last_s: float | None = None
         try:
-            self._input = av.open(str(path))
+            self._input = av.open(local(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             self._give_up(error)
             return
@@ -83,6 +84,10 @@ class Sound:
         return (
             Fraction(found) if coded == (height, width) else 1 / Fraction(found) if coded == (width, height) else None
         )
+
+    def begins(self, seconds: float) -> None:
+        """The first pictures, and what sounds with them, are later by so much in the output."""
+        self._moved[0] = seconds
 
     def joined(self, seconds: float) -> None:
         """The pictures have come to another recording of the file, whose times are later by so much in the output."""

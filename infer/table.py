@@ -154,6 +154,8 @@ class Table(Sink):
             self._writer = open_writer(self._temporary, self._schema)
         counts = np.bincount(segmentation.classes.ravel(), minlength=len(self._model.classes))
         shares = counts[: len(self._model.classes)] / segmentation.classes.size
+        if not _is_unicode(frame.source):
+            raise SegError(f"{frame.source!a}: its name is not Unicode, which a table cannot hold; rename it")
         values = [frame.source, frame.index, frame.time_ns / 1e9, segmentation.code, segmentation.hash]
         for column, value in zip(self._columns.values(), [*values, segmentation.novelty, *shares], strict=True):
             column.append(value)
@@ -181,3 +183,8 @@ class Table(Sink):
         finally:
             writer, self._writer = self._writer, None
             writer.close()
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a file's name is text: bytes that are no UTF-8 stand in it as lone surrogates (PEP 383)."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

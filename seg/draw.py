@@ -125,6 +125,9 @@ def grid(pictures: Sequence[Picture], columns: int, gap: int = 4) -> Picture:
 def _write(out_HWC: Picture, text: str, paper: tuple[int, int, int], corner: int) -> None:
     """Put `text` on a strip of the colour `paper`, `corner` pixels away from the upper left corner, in place."""
     scale, pad = _text_scale(out_HWC), 4
+    text = text.encode(
+        "ascii", "replace"
+    ).decode()  # what OpenCV has letters for; names that are no Unicode end it at once
     (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
     out_HWC[corner : corner + height + base + 2 * pad, corner : corner + width + 2 * pad] = paper
     cv2.putText(out_HWC, text, (corner + pad, corner + pad + height), _FONT, scale, _INK, 1, cv2.LINE_AA)

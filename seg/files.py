@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from seg.errors import SegError
 
@@ -20,10 +21,13 @@ def claim(path: Path, *, overwrite: bool) -> None:
     """Check, before any work starts, that `path` may be written.
 
     Raises:
-        SegError: if it exists and `overwrite` is false, if it is a folder, or if its folder cannot be made or written.
+        SegError: if it exists and `overwrite` is false, if it is a folder, a device or a pipe, or if its folder cannot be made
+            or written.
     """
     if path.is_dir():
         raise SegError(f"{path}: is a folder, expected a file name")
+    if path.exists() and not path.is_file():
+        raise SegError(f"{path}: is no ordinary file but a device or a pipe; choose another name")
     if path.exists() and not overwrite:
         raise SegError(f"{path}: exists already; give --overwrite to replace it, or another name")
     try:
@@ -97,6 +101,8 @@ def claim_folder(folder: Path, ours: Callable[[Path], bool], command: str, *, ov
     if other:
         name = str(other.relative_to(folder))
         raise SegError(f"{folder}: holds {name!r}, which `{command}` did not write; choose another folder")
+    if folder.is_mount():
+        raise SegError(f"{folder}: is a disk of its own, which cannot be replaced; name a folder in it")
     if not os.access(folder.parent, os.W_OK):
         raise SegError(f"{folder.parent}: not writable; choose another folder")
 
@@ -134,6 +140,22 @@ def _take_place(new: Path, folder: Path) -> None:
 def followed(folder: Path) -> Path:
     """Where `folder` really is: a link's name cannot be given to a new folder in place of the one that it leads to."""
     return folder.resolve() if folder.is_symlink() else folder
+
+
+def lock(file: int | TextIO) -> bool:
+    """Lock an open file or folder for this process until it is closed; False where another process has it locked.
+
+    Where the system or the file system knows no locks this says True: two runs at once are the user's to avoid there.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

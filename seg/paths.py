@@ -15,6 +15,11 @@ def configs() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
 
 
+def local(path: Path) -> str:
+    """A file's name for FFmpeg, to which `10:30.mp4` alone would be a protocol and an address."""
+    return str(path.absolute())
+
+
 def expand(text: str) -> Path:
     """`~` and `${NAME}` or `${NAME:-default}` replaced from the environment, as a path.
 

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from seg.errors import InterruptedRunError, SegError
-from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_meta
+from seg.model.checkpoint import CheckpointMeta, PretrainMeta, find_checkpoint, load_meta
 from train.batches import Batch, training_batches
 from train.distributed import join, leave
 from train.monitor import Monitor
@@ -59,11 +59,12 @@ def train(config: AnyRun, root: Path, *, resume: bool = False) -> AnyMeta:
         parts = prepare(config, run, world, device, fresh=last is None)
         if last is not None:
             parts.meta = _same_data(parts.state.load(last), parts.meta)
-        if world.is_main:
-            run.begin(config)
-            run.rewind(parts.state.progress.step, parts.state.progress.validated)
-        with Monitor(parts, run) as monitor, stop_requested() as stop:
-            return _run(parts, run, monitor, stop)
+        with run.held() if world.is_main else nullcontext():
+            if world.is_main:
+                run.begin(config)
+                run.rewind(parts.state.progress.step, parts.state.progress.validated)
+            with Monitor(parts, run) as monitor, stop_requested() as stop:
+                return _run(parts, run, monitor, stop)
     finally:
         leave(world)
 
@@ -102,7 +103,7 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
             save_last(parts, run)
         if stopping:
             _stop(parts, run, stop)
-    return load_meta(run.best) if parts.world.is_main else parts.meta
+    return load_meta(find_checkpoint(run.best)) if parts.world.is_main else parts.meta
 
 
 def _validation_due(parts: Parts) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import torch
 from seg.config import LoopConfig, dump_yaml, load_config
 from seg.data.base import LabelledData
 from seg.errors import SegError
-from seg.files import write_text
+from seg.files import lock, write_text
 
 
 class RunDirectory:
@@ -60,6 +63,22 @@ class RunDirectory:
         if "config.yaml" in held and "environment.json" not in held:
             return False  # `begin` writes the environment first: a config alone is somebody's own
         return held <= {"label_pixels.json", "environment.json", "samples", "config.yaml"}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder, made if missing, for this process alone; SegError where another one trains into it now."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            folder = os.open(self.root, os.O_RDONLY)
+        except OSError:  # Windows opens no folders, and has no such locks
+            yield
+            return
+        try:
+            if not lock(folder):
+                raise SegError(f"{self.root}: another process trains into it now; wait for it, or choose another --out")
+            yield
+        finally:
+            os.close(folder)
 
     def begin(self, config: LoopConfig) -> None:
         """Make the folder of a run whose parts are all there; until then a mistake leaves nothing to resume or replace."""
@@ -146,7 +165,7 @@ def data_hash(data: LabelledData) -> str:
     digest = hashlib.sha256()
     for index in range(len(data)):
         sizes = ",".join(str(path.stat().st_size) for path in data.files(index))
-        digest.update(f"{data.reader_of(index).dataset}/{data.name(index)}:{sizes}\n".encode())
+        digest.update(f"{data.reader_of(index).dataset}/{data.name(index)}:{sizes}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -130,7 +130,7 @@ class Ground:
     def about(self, config: AnyRun, size: tuple[int, int]) -> dict[str, Any]:
         """What every checkpoint's meta says."""
         return {
-            "run": self.run.root.name,
+            "run": self.run.root.resolve().name,
             "config": config,
             "steps": 0,
             "size": size,

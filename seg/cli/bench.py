@@ -36,18 +36,22 @@ def bench(
 ) -> None:
     """Latency, frames a second and agreement with float32, on every backend that runs here: `seg bench my.onnx my-int8.onnx`."""
     from infer.speed import measure
-    from seg.files import claim, write_text
+    from seg.files import claim, spare, write_text
+    from seg.shipped import resolve_model
 
     if output is not None:
         claim(output, overwrite=overwrite)
-    rows = measure(models or [None], _frames(source, frames), rounds, threads)
+        spare(output, [resolve_model(model).resolve() for model in models or []])
+    rows = measure(models or [None], _frames(source, frames, output), rounds, threads)
     _print(rows)
     if output is not None:
         write_text(output, json.dumps([_figures(row) for row in rows], indent=1) + "\n")
 
 
-def _frames(source: str | None, count: int) -> list[npt.NDArray[np.uint8]]:
+def _frames(source: str | None, count: int, output: Path | None) -> list[npt.NDArray[np.uint8]]:
     from itertools import islice
+
+    from seg.files import spare
 
     if source is None:
         from seg.data.synthetic import SyntheticScenes
@@ -57,6 +61,8 @@ def _frames(source: str | None, count: int) -> list[npt.NDArray[np.uint8]]:
     from seg.sources.open import open_source
 
     with open_source(source) as opened:
+        if output is not None:
+            spare(output, (path.resolve() for path in opened.inputs()))
         return [frame.rgb_HWC for frame in islice(opened, count)]
 
 

@@ -43,6 +43,7 @@ def check(
 
     from seg.classes import load_ontology
     from seg.cli import Terminated
+    from seg.cli.datasets import spare_data
     from seg.config import load_run_config
     from seg.data.images import write_png
     from seg.data.sheet import contact_sheet
@@ -62,6 +63,7 @@ def check(
         raise InterruptedRunError(f"{word}; no contact sheet was written", exit_code=code) from None
     _print_shares(result, console)
     if picture is not None:
+        spare_data(path, result.data)
         write_png(path, picture)
         console.print(f"contact sheet: {path}", markup=False, highlight=False, soft_wrap=True)
     for problem in result.problems:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 Cache = Annotated[Path | None, typer.Option(help="For a run on videos: its data.cache, where their frames are kept.")]
 
 
+def spare_data(output: Path, data: LabelledData) -> None:
+    """SegError where writing `output` would replace a file of these data."""
+    from seg.files import spare
+
+    if output.exists():
+        spare(output, (file.resolve() for index in range(len(data)) for file in data.files(index)))
+
+
 def frames_of(
     run: Path,
     meta: CheckpointMeta | PretrainMeta,

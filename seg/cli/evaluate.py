@@ -64,7 +64,7 @@ def evaluate(
     """Measure a network: IoU, precision and recall of each class, mean IoU, pixel accuracy, confusion matrix."""
     from seg.cli.tables import print_report
     from seg.errors import SegError
-    from seg.files import claim, sha256, write_text
+    from seg.files import claim, sha256, spare, write_text
     from seg.shipped import resolve_model
 
     if json_file is not None:
@@ -74,6 +74,8 @@ def evaluate(
     if root is not None and (config or override):
         raise SegError("--data and --config each name the data; give one of them")
     path = resolve_model(model)
+    if json_file is not None:
+        spare(json_file, [path.resolve(), *([] if config is None else [config.resolve()])])
     opened = (_onnx if path.suffix == ".onnx" else _checkpoint)(path, size, provider, device)
     if root is not None:
         from seg.cli.datasets import published

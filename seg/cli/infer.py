@@ -225,7 +225,9 @@ def default_overlay(source: Source) -> Path:
     suffix = ".overlay.png" if source.kind == "image" else ".overlay.mp4"
     if source.path is None:
         return Path(source.kind + suffix)
-    path = source.path.absolute() if source.path.name in ("", "..") else source.path  # "." has no name of its own
+    path = source.path.resolve() if source.path.name in ("", "..") else source.path  # "." has no name of its own
+    if not path.name:  # the root of all folders
+        return Path(source.kind + suffix)
     name = path.name if source.kind == "folder" else path.stem
     return path.with_name(name + suffix)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seg.cli.datasets import Cache, frames_of, pictures_in
+from seg.cli.datasets import Cache, frames_of, pictures_in, spare_data
 
 CHANNELS = 24
 
@@ -54,6 +54,7 @@ def inspect(
         raise SegError(f"--channels {channels}: the code of {run} has {width} channels; give at most {width}")
     claim(path, overwrite=overwrite)
     data = frames_of(run, meta, "val", cache) if images is None else pictures_in(images, meta)
+    spare_data(path, data)
     indices = data.spread(frames)
 
     def read(number: int) -> Picture:

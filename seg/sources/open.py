@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 import re
 import threading
@@ -25,12 +24,16 @@ OURS = re.compile(r"\.(overlay|restored|seg-partial\d*)$")
 _SECOND_NS = 1_000_000_000
 
 
+SLOWEST, FASTEST = 0.001, 1000
+"""Frame rates, a second, that a folder of images may be given: what lies beyond, encoders round or refuse."""
+
+
 def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source:
     """A source by what the user typed.
 
     Args:
         text: a video file, an image, a folder or glob of images, a camera's index ("0"), or a URL (rtsp, http, udp...).
-        fps: frames a second of a folder of images, finite and above 0 (25 if not given).
+        fps: frames a second of a folder of images, SLOWEST to FASTEST (25 if not given).
 
     Raises:
         SegError: where there is no such thing, no frame can be had from it, or `fps` is no frame rate.
@@ -39,8 +42,8 @@ def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source
     from seg.sources.reconnect import Reconnecting
     from seg.sources.video import StreamSource, VideoSource
 
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise SegError(f"expected a frame rate above 0, such as 25, got {fps}")
+    if fps is not None and not (SLOWEST <= fps <= FASTEST):
+        raise SegError(f"expected a frame rate of {SLOWEST} to {FASTEST}, such as 25, got {fps}")
     text = str(text)
     path = local_path(text)
     if path is None:
@@ -84,8 +87,6 @@ class ImageSource(Source):
             raise SegError(f"{shown}: no images there; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.kind, self.path, self.name, self.count = kind, path, str(path), len(files)
         self.fps = Fraction(fps).limit_denominator(90_000) if fps is not None else DEFAULT_FPS
-        if self.fps <= 0:  # rounded to nothing
-            raise SegError(f"expected a frame rate of at least 1/90000, got {fps}")
         self._files = sorted(files, key=natural_key)
         if kind == "image":
             self._only = read_upright(path)  # a picture that cannot be read is said before any output is made

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from seg.errors import SegError
 from seg.frame import Frame
+from seg.paths import local
 from seg.sources.account import Account
 from seg.sources.base import DEFAULT_FPS, Kind, Source, without_secrets
 from seg.sources.upright import turned
@@ -176,7 +177,7 @@ class VideoSource(_Decoded):
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)
-        super().__init__(str(path), {}, None)
+        super().__init__(local(path), {}, None)
 
     def _why_not(self, error: Exception) -> str:
         if isinstance(error, PermissionError):

@@ -110,3 +110,15 @@ def test_every_class_that_another_file_changes_is_told(seg, model, tmp_path):
         name: pytest.approx(100 * share, abs=0.005) for name, share in row["changed_by_class"].items()
     }
     assert "bands.onnx cpu float32: changed" not in out
+
+
+def test_what_is_timed_is_never_replaced(seg, model, tmp_path):
+    video = write_video(tmp_path / "v.mp4", count=2)
+    before = model.read_bytes(), video.read_bytes()
+    for output in (model, video):
+        code, _, err = seg("bench", model, "--source", video, "--json", output, "--overwrite")
+        assert (code, err) == (
+            2,
+            f"seg: {output}: is an input (or holds one) and is never replaced; choose another name\n",
+        )
+    assert (model.read_bytes(), video.read_bytes()) == before

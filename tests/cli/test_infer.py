@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,10 +14,12 @@ from media import picture, read_video, sound_of, with_sound, write_video
 from onnx_models import expected_classes, save_bands
 from PIL import Image
 
+from infer import open_source
 from infer.segmenter import Segmenter
 from infer.sinks import Stats
 from seg import shipped
 from seg.cli import main
+from seg.cli.infer import default_overlay
 from seg.sources.base import Source
 
 
@@ -55,6 +58,17 @@ def test_default_overlay_beside_a_video(seg, model, tmp_path):
     assert code == 2
     assert "drive.overlay.mp4: exists already" in err
     assert seg("infer", model, video, "--overwrite")[0] == 0
+
+
+def test_default_overlay_of_folders_without_a_name(tmp_path, monkeypatch):
+    (tmp_path / "drive" / "left").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "drive" / "left")
+    Image.fromarray(picture(0)).save(tmp_path / "drive" / "0.png")
+    for path in ("..", "../../drive/left/.."):
+        assert default_overlay(open_source(path)) == tmp_path / "drive.overlay.mp4"
+    root = open_source(tmp_path / "drive")
+    root.path = Path("/")
+    assert default_overlay(root) == Path("folder.overlay.mp4")
 
 
 def test_default_overlay_beside_an_image_and_a_folder(seg, model, tmp_path):
@@ -177,7 +191,7 @@ def test_what_is_no_frame_rate_is_one_line(seg, model, tmp_path, fps):
     Image.fromarray(picture(0)).save(tmp_path / "0.png")
     code, _, err = seg("infer", model, tmp_path, "--fps", fps, "--masks", tmp_path / "masks")
     assert code == 2
-    assert err.startswith("seg: expected a frame rate above 0")
+    assert err.startswith("seg: expected a frame rate of 0.001 to 1000")
     assert err.count("\n") == 1
     assert not (tmp_path / "masks").exists()
 

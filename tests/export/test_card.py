@@ -151,3 +151,12 @@ def test_the_shipped_notes_are_sound(name):
     path = configs() / "cards" / f"{name}.yaml"
     notes = parse(CardNotes, read_yaml(path), path)
     assert all(one.licence for one in notes.data)
+
+
+@pytest.mark.parametrize("name", ["bands.onnx", "notes.yaml", "figures.json"])
+def test_what_a_card_is_made_of_is_never_replaced(folder, name):
+    figures = [folder / "figures.json"]
+    before = (folder / name).read_bytes()
+    with pytest.raises(SegError, match="is never replaced"):
+        write_card(folder / "bands.onnx", make_spec(), folder / "notes.yaml", figures, folder / name, overwrite=True)
+    assert (folder / name).read_bytes() == before

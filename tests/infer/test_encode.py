@@ -3,6 +3,7 @@
 import errno
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
@@ -30,8 +31,8 @@ def frame_at(index, seconds):
 
 
 def clip(path, times, sound_s=0.0, last_s=None, aspect=None, rotation=0):
-    """Pictures at these times in seconds beside so many seconds of a tone."""
-    with av.open(str(path), "w") as out:
+    """Pictures at these times in seconds, which may be below zero, beside so many seconds of a tone from zero on."""
+    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as out:
         video = out.add_stream("libx264", rate=25, options={"bf": "0"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.time_base = video.codec_context.time_base = TIME_BASE
@@ -70,6 +71,21 @@ def painted(video, path, count=None, error=None):
                 break
             sink.write(frame, None)
     return path
+
+
+def gone_on_with(video, path, stop, least):
+    """Painted up to a frame where it breaks, and then to its end; at least so many frames are kept."""
+    with pytest.raises(RuntimeError):
+        painted(video, path, count=stop, error=RuntimeError())
+    with open_source(video) as source:
+        sink = OverlayVideo(path, bare, source.fps, sound=video)
+        kept = sink.keepable(None)
+        assert kept >= least
+        sink.keep(kept)
+        with sink:
+            for frame in source:
+                sink.skip(frame) if frame.index < kept else sink.write(frame, None)
+    return sink
 
 
 def duration_of(path):
@@ -149,6 +165,34 @@ def test_a_recording_that_begins_anew_goes_on_behind_the_last():
     assert times == sorted(set(times))
 
 
+def test_times_below_zero_begin_at_zero():
+    clock = Clock(Fraction(25))
+    times = [clock.time(round(each * 1e9)) / SECOND for each in (-2, -1.96, -1, 0, 1, -2)]
+    np.testing.assert_allclose(times, [0, 0.04, 1, 2, 3, 4], atol=1e-9)
+
+
+EARLY = [index / 25 - 1.2 for index in range(60)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_pictures_below_zero_are_all_there_and_their_sound_with_them(tmp_path, suffix):
+    video = clip(tmp_path / "v.ts", EARLY, sound_s=1.0)
+    with open_source(video) as source:
+        assert [round(frame.time_ns / 1e9, 2) for frame in source] == [round(each, 2) for each in EARLY]
+    made = painted(video, tmp_path / f"o{suffix}")
+    np.testing.assert_allclose(read_video(made)[0], [40 * index for index in range(60)], atol=1)
+    given, found = sound_of(video)[0], sound_of(made)[0]
+    np.testing.assert_allclose(found, np.array(given) + 1200, atol=2)
+
+
+def test_pictures_below_zero_are_gone_on_with(tmp_path):
+    video = clip(tmp_path / "v.ts", EARLY, sound_s=1.0)
+    whole = painted(video, tmp_path / "whole.mp4")
+    sink = gone_on_with(video, tmp_path / "o.mp4", stop=55, least=20)
+    assert read_video(sink.path)[0] == read_video(whole)[0]
+    assert sound_of(sink.path) == sound_of(whole)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_joined_recordings_follow_each_other_with_their_sound(tmp_path, suffix):
     part = with_sound(tmp_path / "part.ts", count=50)
@@ -166,16 +210,7 @@ def test_joined_recordings_are_gone_on_with(tmp_path):
     video = tmp_path / "v.ts"
     video.write_bytes(part.read_bytes() * 2)
     whole = painted(video, tmp_path / "whole.mp4")
-    with pytest.raises(RuntimeError):
-        painted(video, tmp_path / "o.mp4", count=58, error=RuntimeError())
-    with open_source(video) as source:
-        sink = OverlayVideo(tmp_path / "o.mp4", bare, source.fps, sound=video)
-        kept = sink.keepable(None)
-        assert kept > 30  # behind the joint
-        sink.keep(kept)
-        with sink:
-            for frame in source:
-                sink.skip(frame) if frame.index < kept else sink.write(frame, None)
+    sink = gone_on_with(video, tmp_path / "o.mp4", stop=58, least=31)  # behind the joint
     assert read_video(sink.path)[0] == read_video(whole)[0]
     assert sound_of(sink.path) == sound_of(whole)
 
@@ -304,3 +339,21 @@ def test_names_of_masks_of_a_video_are_not_remembered(tmp_path):
             sink.write(frame_at(index, index / 25), answer)
         assert not sink._used
     assert len(list((tmp_path / "masks").iterdir())) == 5
+
+
+def test_more_pixels_than_the_format_takes(tmp_path):
+    said = r"H\.264 takes at most 16384 pixels a side, and these frames are 4x16386"
+    with pytest.raises(SegError, match=said), OverlayVideo(tmp_path / "o.mp4", bare, FPS) as sink:
+        sink.write(Frame(np.zeros((4, 16386, 3), np.uint8), 0, 0, "made"), None)
+    with OverlayVideo(tmp_path / "o.mp4", bare, FPS) as sink:
+        sink.write(Frame(np.zeros((4, 16384, 3), np.uint8), 0, 0, "made"), None)
+    assert read_video(tmp_path / "o.mp4")[1][0].shape == (4, 16384, 3)
+
+
+def test_names_that_look_like_a_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clip(tmp_path / "2024-05-01T10:30:00.mp4", [0, 0.04, 0.08], sound_s=0.1)
+    made = painted(Path("2024-05-01T10:30:00.mp4"), Path("11:22.mp4"))
+    assert made.is_file()
+    assert read_video(made.absolute())[0] == [0, 40, 80]
+    assert sound_of(made.absolute())[1]

@@ -1,5 +1,6 @@
 """The table of codes: what it says of each frame, whole or not at all; and the sources that it is made from."""
 
+import os
 import sys
 import tracemalloc
 
@@ -168,6 +169,16 @@ def test_a_model_without_codes_is_refused(coded, model):
     check_answers_codes(Segmenter(coded).spec, coded)
     with pytest.raises(SegError, match=r"no code and no hash.*seg calibrate"):
         check_answers_codes(Segmenter(model).spec, model)
+
+
+def test_a_name_that_is_no_unicode_is_said(coded, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture(1)).save(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
+    with pytest.raises(
+        SegError, match=r"caf\\udce9.png': its name is not Unicode, which a table cannot hold; rename it"
+    ):
+        embed(coded, [tmp_path / "in"], tmp_path / "t.parquet")
+    assert names(tmp_path) == ["in"]
 
 
 def test_places_in_the_order_asked_for(tmp_path):

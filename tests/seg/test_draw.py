@@ -1,5 +1,7 @@
 """Pictures for people: exact colours, untouched inputs, untouched pixels."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,9 @@ def test_legend_and_label_keep_the_picture():
     assert labelled.shape == rgb.shape
     assert (labelled[-20:] == rgb[-20:]).all()
     assert (labelled[:12, :12] != 90).any()
+
+
+def test_text_that_has_no_letters_in_the_font_is_written_with_question_marks():
+    frame = np.zeros((40, 200, 3), np.uint8)
+    for text, same in ((os.fsdecode(b"caf\xe9.png"), "caf?.png"), ("\u8def.png", "?.png")):
+        np.testing.assert_array_equal(label(frame, text), label(frame, same))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seg.errors import SegError
-from seg.files import atomic, atomic_folder, claim, claim_folder, followed, sha256, write_text
+from seg.files import atomic, atomic_folder, claim, claim_folder, followed, lock, sha256, write_text
 
 
 def test_atomic_gives_the_name_at_the_end(tmp_path: Path) -> None:
@@ -192,3 +192,32 @@ def test_only_folders_of_ours_are_replaced(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(SegError, match="is a file, expected a folder's name"):
         claim_folder(file, lambda path: True, "seg it", overwrite=True)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_locks_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuses(file: object, how: int) -> None:
+        raise OSError(number, "no locks here")
+
+    with (tmp_path / "a").open("w") as file:
+        assert lock(file)
+        with (tmp_path / "a").open() as other:
+            assert not lock(other)
+            monkeypatch.setattr("fcntl.flock", refuses)
+            assert lock(other)
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(SegError, match="no ordinary file but a device or a pipe"):
+            claim(path, overwrite=True)
+
+
+def test_a_folder_that_is_a_disk_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path)
+    with pytest.raises(SegError, match="a disk of its own"):
+        claim_folder(tmp_path, lambda path: True, "seg it", overwrite=True)
+    claim_folder(tmp_path / "in", lambda path: True, "seg it", overwrite=True)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 
 import numpy as np
@@ -197,3 +198,21 @@ def test_somebodys_own_folder_is_left_alone(tmp_path):
     config = load_run_config(runs.write_config(tmp_path / "config.yaml"))
     with pytest.raises(SegError, match="choose another --out"):
         RunDirectory(tmp_path).check(config, resume=False)
+
+
+def test_a_second_process_is_refused(tmp_path):
+    first, second = (RunDirectory(tmp_path / "run").held() for _ in range(2))
+    with first, pytest.raises(SegError, match="another process trains into it now"), second:
+        pass
+    with RunDirectory(tmp_path / "run").held():
+        pass
+
+
+def test_files_whose_names_are_no_unicode_have_a_hash_too(tmp_path):
+    named = os.fsdecode(b"caf\xe9.png")
+    for kind, shape in (("images", (4, 4, 3)), ("labels", (4, 4))):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / kind / named)
+    source = {"kind": "folder", "root": str(tmp_path), "images": "images/{name}.png", "masks": "labels/{name}.png"}
+    config = RunConfig.model_validate(runs.config(data__train=[{**source, "labels": "synthetic"}]))
+    assert len(data_hash(open_data(config.data.train, load_ontology("drive")))) == 64

@@ -136,7 +136,7 @@ def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
     assert source.problem is None
 
 
-@pytest.mark.parametrize("fps", [0, -1, 0.0, float("nan"), float("inf"), -float("inf"), 1e-9])
+@pytest.mark.parametrize("fps", [0, -1, 0.0, float("nan"), float("inf"), -float("inf"), 1e-9, 0.0009, 1001])
 def test_what_is_no_frame_rate_is_refused(tmp_path, fps):
     Image.fromarray(picture(0)).save(tmp_path / "0.png")
     with pytest.raises(SegError, match="frame rate"):
