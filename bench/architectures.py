@@ -123,13 +123,15 @@ def read_runs(paths: Sequence[Path]) -> list[tuple[ModelConfig, Trained]]:
 
 
 def with_runs(figures: Figures, paths: Sequence[Path]) -> Figures:
-    """The figures with the accuracies of these runs, each at its network.
+    """The figures with the accuracies of these runs, each at its network, beside those that they have of other runs.
 
     Raises:
         SegError: as `read_runs`, or for a network that was not measured.
     """
-    trained = {row.name: [] if row.model is not None else list(row.trained) for row in figures.rows}
-    for model, recipe in read_runs(paths):
+    found = read_runs(paths)
+    renewed = {recipe.run for _, recipe in found}
+    trained = {row.name: [recipe for recipe in row.trained if recipe.run not in renewed] for row in figures.rows}
+    for model, recipe in found:
         name = next((row.name for row in figures.rows if row.model == model), None)
         if name is None:
             raise SegError(f"run {recipe.run}: its network is none of those measured; measure again, with this run")

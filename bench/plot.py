@@ -68,7 +68,7 @@ def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
             axis.vlines(ms, min(scores), max(scores), color=color, linewidth=2)
             name = row.name if len(row.trained) == 1 else f"{row.name} ({recipe.run})"
             named.append((name, ms, statistics.mean(scores), color))
-    _front(axis, [(ms, score) for _, ms, score, _ in named])
+    trained = [(ms, score) for _, ms, score, _ in named]
     waiting = [(row.name, row.ms[size][runtime]) for row in figures.rows if not row.trained]
     if waiting:
         axis.set_ylim(bottom=axis.get_ylim()[0] - 2)
@@ -76,6 +76,7 @@ def draw(figures: Figures, size: str, runtime: str, path: Path) -> None:
     for name, ms in waiting:
         axis.plot(ms, low, "|", color=FAINT, markersize=18)
         named.append((f"{name}: not trained", ms, low, FAINT))
+    _front(axis, trained)
     _names(axis, named)
     threads = f"{figures.machine['threads']} threads ({figures.machine['cpu']})"
     axis.set(xlabel="ms a frame (logarithmic)", ylabel="mean IoU, %", title=f"CamVid val, {size}, {runtime}, {threads}")
