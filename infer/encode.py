@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
-H264_SIDE = 16384
-"""What x264 takes at most, in pixels."""
+H264_SIDE = 16384  # pixels, what x264 takes at most
 
 _ALIKE = (
     *("width", "height", "pix_fmt", "time_base", "framerate", "flags"),
@@ -84,15 +83,13 @@ class _Video(Sink):
         return whole_groups(self.partial, most)
 
     def _skip(self, frame: Frame) -> None:
-        container = None
         if self._container is None:  # the first: what is kept goes into a new file
             self._growing = self._copied
             container = self._open(frame, self._growing)
             container.start_encoding()
-        pts = self._time(frame)
-        if container is not None:
-            self._kept = copy_frames(self.partial, self._keep, float(pts * TIME_BASE), container, self._stream)
-        self._copy(pts)
+            begin = max(0.0, frame.time_ns / 1e9)
+            self._kept = copy_frames(self.partial, self._keep, begin, container, self._stream)
+        self._copy(self._time(frame))
 
     def _write(self, frame: Frame, answer: Any) -> None:
         if self._container is None:
@@ -181,11 +178,7 @@ class _Video(Sink):
         first, moved = self._clock.last is None, self._clock.moved
         pts = self._clock.time(frame.time_ns)
         if self._sound is not None and self._clock.moved != moved:
-            seconds = float(self._clock.moved * TIME_BASE)
-            if first:
-                self._sound.begins(seconds)
-            else:
-                self._sound.joined(seconds)
+            self._sound.goes_on(float(self._clock.moved * TIME_BASE), joined=not first)
         return pts
 
     def _copy(self, pts: int) -> None:
@@ -253,10 +246,8 @@ class OverlayVideo(_Video):
         from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
         if max(height, width) > H264_SIDE:
-            raise SegError(
-                f"{self.path}: H.264 takes at most {H264_SIDE} pixels a side, and these frames are {height}x{width} (height x "
-                "width); use --masks without --overlay, or shrink the frames"
-            )
+            limit = f"H.264 takes at most {H264_SIDE} pixels a side"
+            raise SegError(f"{self.path}: {limit}, and these frames are {height}x{width}; use --masks, or shrink them")
         # kept: a frame's own `reformat` plans the conversion anew, which takes longer than converting
         self._reformatter = VideoReformatter()
         stream = container.add_stream("libx264", rate=self._fps, options={"preset": "superfast", "crf": "23"})

@@ -85,13 +85,10 @@ class Sound:
             Fraction(found) if coded == (height, width) else 1 / Fraction(found) if coded == (width, height) else None
         )
 
-    def begins(self, seconds: float) -> None:
-        """The first pictures, and what sounds with them, are later by so much in the output."""
-        self._moved[0] = seconds
-
-    def joined(self, seconds: float) -> None:
-        """The pictures have come to another recording of the file, whose times are later by so much in the output."""
-        self._moved.append(seconds)
+    def goes_on(self, seconds: float, *, joined: bool) -> None:
+        """The pictures' times are later by so much in the output, from the first one on or from another recording of the file
+        that was `joined` to the one before."""
+        self._moved[0 if not joined else len(self._moved) :] = [seconds]
 
     def ends(self, seconds: float) -> bool:
         """Whether no picture of the file comes later than this time."""

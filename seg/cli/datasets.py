@@ -24,6 +24,14 @@ def spare_data(output: Path, data: LabelledData) -> None:
         spare(output, (file.resolve() for index in range(len(data)) for file in data.files(index)))
 
 
+def claim_beside(output: Path, data: LabelledData, *, overwrite: bool) -> None:
+    """Check that `output` may be written (`seg.files.claim`) and is no file of these data."""
+    from seg.files import claim
+
+    claim(output, overwrite=overwrite)
+    spare_data(output, data)
+
+
 def frames_of(
     run: Path,
     meta: CheckpointMeta | PretrainMeta,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seg.cli.datasets import published
 from seg.cli.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -67,19 +68,16 @@ def evaluate(
     from seg.files import claim, sha256, spare, write_text
     from seg.shipped import resolve_model
 
-    if json_file is not None:
-        claim(json_file, overwrite=overwrite)
     if root is None and (kind or labels):
         raise SegError("--kind and --labels say how to read --data; give its folder")
     if root is not None and (config or override):
         raise SegError("--data and --config each name the data; give one of them")
     path = resolve_model(model)
     if json_file is not None:
-        spare(json_file, [path.resolve(), *([] if config is None else [config.resolve()])])
+        claim(json_file, overwrite=overwrite)
+        spare(json_file, [path.resolve(), (config or path).resolve()])
     opened = (_onnx if path.suffix == ".onnx" else _checkpoint)(path, size, provider, device)
     if root is not None:
-        from seg.cli.datasets import published
-
         sources: Sequence[AnyData] = [published(root, split, kind, labels, opened.ontology)]
     elif split in ("train", "val"):
         sources = getattr(_data(config, override, opened), split)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seg.cli.datasets import Cache, frames_of, pictures_in, spare_data
+from seg.cli.datasets import Cache, claim_beside, frames_of, pictures_in
 
 CHANNELS = 24
 
@@ -39,7 +39,6 @@ def inspect(
     from seg.data.images import write_png
     from seg.draw import Picture
     from seg.errors import SegError
-    from seg.files import claim
     from seg.geometry import fit_frame
     from seg.model import inspection
     from seg.model.checkpoint import load_trained
@@ -52,9 +51,8 @@ def inspect(
     width = network.projection.out_channels
     if channels is not None and channels > width:
         raise SegError(f"--channels {channels}: the code of {run} has {width} channels; give at most {width}")
-    claim(path, overwrite=overwrite)
     data = frames_of(run, meta, "val", cache) if images is None else pictures_in(images, meta)
-    spare_data(path, data)
+    claim_beside(path, data, overwrite=overwrite)
     indices = data.spread(frames)
 
     def read(number: int) -> Picture:
