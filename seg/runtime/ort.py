@@ -118,7 +118,7 @@ def _check_listed(ort: Any, provider: str) -> None:
 
 def _options(model: Path | bytes, provider: str, precision: str) -> dict[str, Any]:
     if provider == "cuda":
-        return {"use_tf32": 0}  # or products keep ten bits, and float32 is none; novelty would drown in it
+        return {"use_tf32": "0"}  # or products keep ten bits, and float32 is none; novelty would drown in it
     if provider != "tensorrt":
         return {}
     options: dict[str, Any] = {"trt_fp16_enable": precision == "float16", "trt_int8_enable": precision == "int8"}

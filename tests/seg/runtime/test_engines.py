@@ -40,7 +40,8 @@ def test_another_network_precision_gpu_or_version_is_another_engine(model, monke
 
 
 def test_the_options_of_each_precision(model):
-    assert _options(model, "cuda", "float32") == {}
+    assert _options(model, "cuda", "float32") == {"use_tf32": "0"}  # whose products keep ten bits
+    assert _options(model, "cpu", "float32") == {}
     for precision, flags in (("float32", (False, False)), ("float16", (True, False)), ("int8", (False, True))):
         options = _options(model, "tensorrt", precision)
         assert (options["trt_fp16_enable"], options["trt_int8_enable"]) == flags

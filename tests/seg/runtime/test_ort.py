@@ -12,6 +12,7 @@ from seg.runtime import ort as runtime
 from seg.runtime.ort import RECORDING, OnnxRuntime
 
 CUDA = "CUDAExecutionProvider"
+FLOAT32 = {"use_tf32": "0"}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def made(monkeypatch):
 
         def run_with_iobinding(self, binding, run_options=None):
             self.runs += 1
-            if "recording" in self.refuses and self.runs == RECORDING and asked[-1]:
+            if "recording" in self.refuses and self.runs == RECORDING and "enable_cuda_graph" in asked[-1]:
                 raise RuntimeError("operation not permitted when stream is capturing")
             super().run_with_iobinding(binding, run_options)
 
@@ -58,7 +59,7 @@ def check(network):
 def test_a_graph_of_one_size_is_recorded_before_the_first_frame(made, tmp_path):
     asked, _ = made
     network = load(save_bands(tmp_path / "m.onnx"))
-    assert asked == [{"enable_cuda_graph": "1"}]
+    assert asked == [{**FLOAT32, "enable_cuda_graph": "1"}]
     assert network._session.runs == RECORDING
     check(network)
 
@@ -68,7 +69,7 @@ def test_where_it_cannot_be_recorded_it_runs_without(made, tmp_path, refused):
     asked, session = made
     session.refuses = frozenset({refused})
     network = load(save_bands(tmp_path / "m.onnx"))
-    assert asked == [{"enable_cuda_graph": "1"}, {}]
+    assert asked == [{**FLOAT32, "enable_cuda_graph": "1"}, FLOAT32]
     assert network._session.runs == 0
     check(network)
 
@@ -77,7 +78,7 @@ def test_where_it_cannot_be_recorded_it_runs_without(made, tmp_path, refused):
 def test_several_frames_at_once_or_any_size_are_not_recorded(made, tmp_path, how):
     asked, _ = made
     check(load(save_bands(tmp_path / "m.onnx"), **how))
-    assert asked == [{}]
+    assert asked == [FLOAT32]
 
 
 def test_a_model_that_cannot_be_loaded_at_all_is_said(made, tmp_path):
