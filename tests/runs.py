@@ -164,6 +164,7 @@ def _run(arguments: list[str], logs: list[Path], hook: Callable[..., None] | Non
     from seg.cli import main
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
     multiprocessing.set_start_method(
         "fork", force=True
     )  # for the loader's workers, as in a process of the command line
