@@ -124,7 +124,9 @@ def _sections(file: Path, digest: str, spec: ModelSpec, notes: CardNotes, figure
     ]
 
 
-def _origins(origins: Sequence[Origin]) -> str:
+def _origins(origins: Sequence[Origin] | None) -> str:
+    if origins is None:
+        return "What it began with was not recorded."
     if not origins:
         return "It began with random weights."
     steps = [f"`{one.run}` ({', '.join(one.data) or 'data not known'})" for one in origins]

@@ -122,7 +122,7 @@ class Codes:
 
     def protect(self, output: Path) -> None:
         """SegError where an output would replace this table, a file that its frames came from, or a folder that holds one."""
-        if output.exists():
+        if output.exists():  # or a long column is read for nothing
             spare(output, (Path(name).resolve() for name in {str(self.path), *self.column("source").tolist()}))
 
     def check_row(self, number: int) -> None:

@@ -39,7 +39,12 @@ def claim(path: Path, *, overwrite: bool) -> None:
 
 
 def spare(output: Path, inputs: Iterable[Path]) -> None:
-    """SegError where writing `output` would replace one of the inputs, resolved paths, or a folder that holds one."""
+    """SegError where writing `output` would replace one of the inputs, resolved paths, or a folder that holds one.
+
+    The inputs are not looked at where there is nothing to replace.
+    """
+    if not output.exists():
+        return
     replaced = output.resolve()
     for held in inputs:
         if replaced == held or replaced in held.parents:
@@ -117,22 +122,27 @@ def atomic_folder(folder: Path, temporary: Path | None = None, *, keep: bool = F
     temporary.mkdir(exist_ok=True)
     try:
         yield temporary
-        _take_place(temporary, folder)
+        take_place(temporary, folder, folder.with_name(f".{folder.name}.old{os.getpid()}"))
     finally:
         if not keep:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _take_place(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; what had that name is removed once the new one has it, since removing may take long."""
-    old = folder.with_name(f".{folder.name}.old{os.getpid()}")
+def take_place(new: Path, folder: Path, old: Path) -> None:
+    """Rename the folder `new` to `folder`, in whose place it comes.
+
+    What had that name is `old` between the two renames, as no folder can replace another in one step, and is removed once
+    the new one has it, since removing may take long. What is there as `old` already stays until then, if it is all there is.
+    """
     if folder.exists():
-        folder.replace(old)
+        if old.exists():  # left by a kill
+            shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
     try:
-        new.replace(folder)
+        new.rename(folder)
     except BaseException:
         if old.exists():
-            old.replace(folder)
+            old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -104,9 +104,8 @@ def _explain(model: type[BaseModel], data: object, error: Any) -> str:
     if error["type"] == "missing":
         return f"missing key {key!r}"
     said = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" and isinstance(
-        error["input"], dict
-    ):  # about keys that do not fit together: it names them
+    # about keys that do not fit together, which it names
+    if error["type"] == "value_error" and isinstance(error["input"], dict):
         return f"{key}: {said}" if key else said
     got = repr(error.get("input"))
     shown = got if len(got) <= 80 else f"{got[:77]}..."

@@ -23,11 +23,11 @@ def origins_of(path: Path) -> tuple[Origin, ...]:
     if path.suffix == ".onnx":
         made = spec_of(path).training
         last = Origin(run=made.run, data=made.data, data_hash=made.data_hash, weights_hash=made.weights_hash)
-        return (*made.origins, last)
+        return (*(made.origins or ()), last)
     folder = find_checkpoint(path)
     meta = load_meta(folder)
     last = Origin(run=meta.run, data=meta.data, data_hash=meta.data_hash, weights_hash=sha256(folder / WEIGHTS))
-    return (*meta.origins, last)
+    return (*(meta.origins or ()), last)
 
 
 def origins_of_encoder(weights: str | None) -> tuple[Origin, ...]:

@@ -20,8 +20,7 @@ def spare_data(output: Path, data: LabelledData) -> None:
     """SegError where writing `output` would replace a file of these data."""
     from seg.files import spare
 
-    if output.exists():
-        spare(output, (file.resolve() for index in range(len(data)) for file in data.files(index)))
+    spare(output, (file.resolve() for index in range(len(data)) for file in data.files(index)))
 
 
 def claim_beside(output: Path, data: LabelledData, *, overwrite: bool) -> None:

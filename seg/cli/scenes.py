@@ -13,6 +13,7 @@ from seg.data.open import open_data
 from seg.data.synthetic import SyntheticScenes
 from seg.draw import grid, overlay
 from seg.files import atomic
+from seg.paths import local
 
 CLIP_FRAMES = 100
 FPS = 25
@@ -34,7 +35,7 @@ def write_clip(scenes: SyntheticData, index: int, path: Path) -> None:
     import av
 
     height, width = 2 * scenes.size[0], 2 * scenes.size[1]
-    with atomic(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+    with atomic(path) as temporary, av.open(local(temporary), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         for frame_HWC, _ in SyntheticScenes((stream.height, stream.width), scenes.seed, scenes.style).clip(

@@ -57,4 +57,4 @@ def _tile(sample: Sample, space: LabelSpace) -> npt.NDArray[np.uint8]:
     size = (max(1, round(height * WIDTH / width)), WIDTH)
     small = cv2.resize(sample.frame_HWC, size[::-1], interpolation=cv2.INTER_AREA)
     painted = overlay(np.asarray(small, dtype=np.uint8), fit_map(sample.label_HW, size), space.palette_S3)
-    return label(painted, f"{sample.dataset} {sample.name}".encode("ascii", "replace").decode())
+    return label(painted, f"{sample.dataset} {sample.name}")

@@ -20,6 +20,7 @@ from torch import Tensor
 from seg.classes import Ontology, load_ontology
 from seg.config import PretrainConfig, RunConfig
 from seg.errors import SegError
+from seg.files import take_place
 from seg.metrics import Report
 from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder, build_network
@@ -35,12 +36,13 @@ class Meta(Strict):
     """What a checkpoint's tensors mean, whatever was learned.
 
     `steps` were trained. `size` (height, width) is what the network saw in validation. `data_hash` is over the training
-    items' names and file sizes. `config_hash` is of the resolved config. `origins` are the trainings that it went on from.
+    items' names and file sizes. `config_hash` is of the resolved config. `origins` are the trainings that it went on from,
+    null in checkpoints from before they were recorded.
     """
 
     version: int = 1
     run: str
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[Origin, ...] | None = None
     steps: int = Field(ge=0)
     size: tuple[int, int]
     data: tuple[str, ...]
@@ -100,13 +102,7 @@ def save_checkpoint(folder: Path, meta: Meta, tensors: dict[str, dict[str, Tenso
         if isinstance(error, SafetensorError):  # its way to report a full disk
             raise OSError(f"{folder}: cannot be written ({error})") from None
         raise
-    # a folder cannot replace another in one step: between the two renames `find_checkpoint` still finds the old one,
-    # and where a kill between them has left only the old one, it stays until the new one has its name
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    take_place(new, folder, old)  # between its two renames `find_checkpoint` still finds the old one
 
 
 def find_checkpoint(path: Path, prefer: str = "best") -> Path:

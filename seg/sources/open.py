@@ -21,11 +21,10 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 OURS = re.compile(r"\.(overlay|restored|seg-partial\d*)$")
 """How the names end, before the suffix, that we make beside a source; the last is what a killed run leaves."""
 
-_SECOND_NS = 1_000_000_000
-
-
 SLOWEST, FASTEST = 0.001, 1000
 """Frame rates, a second, that a folder of images may be given: what lies beyond, encoders round or refuse."""
+
+_SECOND_NS = 1_000_000_000
 
 
 def open_source(text: str | Path, fps: Fraction | float | None = None) -> Source:

@@ -71,6 +71,7 @@ def test_it_says_what_the_file_and_the_person_say(folder):
 
 def test_it_says_where_the_weights_came_from(folder):
     assert "It began with random weights." in card(folder)
+    assert "What it began with was not recorded." in card(folder, overwrite=True, origins=None)
     chain = (Origin(run="video"), Origin(run="first", data=("camvid/train (367 frames)", "carla/a (1 frames)")))
     said = card(folder, overwrite=True, origins=chain)
     assert (

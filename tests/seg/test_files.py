@@ -135,14 +135,14 @@ def test_a_folder_that_cannot_take_its_name_leaves_the_old_one(
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "a").write_text("old")
-    real = Path.replace
+    real = Path.rename
 
     def fails(self: Path, target: Path) -> Path:
         if ".partial" in self.name:
             raise error
         return real(self, target)
 
-    monkeypatch.setattr(Path, "replace", fails)
+    monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(error), atomic_folder(folder) as temporary:
         (temporary / "a").write_text("new")
     assert (folder / "a").read_text() == "old"
