@@ -14,6 +14,9 @@ from seg.runtime.installed import OWNERS, distribution_version
 HOME = "SEG_CACHE"
 """Environment variable: the folder of caches (default: `segmentation-autoencoder` in the user's cache folder)."""
 
+ROUNDING = "NVIDIA_TF32_OVERRIDE"
+"""Environment variable of NVIDIA's libraries: 0 forbids products of ten bits, for which ONNX Runtime has no option here."""
+
 TENSORRT = ("tensorrt-cu13", "tensorrt-cu12", "tensorrt")
 
 
@@ -30,6 +33,7 @@ def engine_folder(model: Path, precision: str) -> Path:
     key = {
         "model": sha256(model),
         "precision": precision,
+        "rounding": os.environ.get(ROUNDING),
         "gpus": _gpus(),
         "tensorrt": _first_version(TENSORRT),
         "onnxruntime": _first_version(OWNERS),

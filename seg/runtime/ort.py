@@ -21,6 +21,8 @@ NAMES = {
     "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
 }
 
+EXACT = {"use_tf32": "0"}
+"""Options of CUDA. Its products would keep ten bits, and float32 be none; novelty would drown in it."""
 
 RECORDING = 3
 """Runs until ONNX Runtime has recorded a session's CUDA graph: those that warm up, and the one that is recorded."""
@@ -51,8 +53,9 @@ class OnnxRuntime:
         # a recording replays one set of addresses
         for graphs in (True, False) if provider == "cuda" and buffers == 1 else (False,):
             how = {**_options(model, provider, precision), **({"enable_cuda_graph": "1"} if graphs else {})}
+            others = [(name, EXACT) if name == NAMES["cuda"][0] else name for name in NAMES[provider][1:]]
             try:
-                self._start(ort, model, options, [(NAMES[provider][0], how), *NAMES[provider][1:]], buffers, graphs)
+                self._start(ort, model, options, [(NAMES[provider][0], how), *others], buffers, graphs)
                 break
             except SegError:
                 raise
@@ -118,7 +121,7 @@ def _check_listed(ort: Any, provider: str) -> None:
 
 def _options(model: Path | bytes, provider: str, precision: str) -> dict[str, Any]:
     if provider == "cuda":
-        return {"use_tf32": "0"}  # or products keep ten bits, and float32 is none; novelty would drown in it
+        return EXACT
     if provider != "tensorrt":
         return {}
     options: dict[str, Any] = {"trt_fp16_enable": precision == "float16", "trt_int8_enable": precision == "int8"}

@@ -60,6 +60,15 @@ def test_every_convolution_reads_integers_with_a_scale_for_each_channel(rounded,
         assert made[weights.input[1]].shape == made[weights.input[0]].shape[:1]
 
 
+def test_no_processor_can_overflow_where_it_adds_two_products_in_sixteen_bits(rounded):
+    file, made = rounded[0], values(rounded[0])
+    from_integers = {node.output[0]: node for node in operators(file, "DequantizeLinear")}
+    for node in operators(file, "Conv"):
+        weights = np.abs(made[from_integers[node.input[1]].input[0]].astype(int))
+        assert 255 * 2 * weights.max() <= np.iinfo(np.int16).max
+        assert weights.max() > 32  # and no bit is given away
+
+
 def test_it_answers_nearly_as_before(rounded, exact, frames):
     for frame in frames:
         before, after = (Segmenter(file)(frame) for file in (exact[0], rounded[0]))

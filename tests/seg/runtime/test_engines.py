@@ -28,15 +28,18 @@ def test_the_same_network_wherever_it_lies(model, tmp_path):
     assert (key["precision"], key["gpus"]) == ("float16", ["A, 9.0, 580"])
 
 
-def test_another_network_precision_gpu_or_version_is_another_engine(model, monkeypatch):
+def test_another_network_precision_rounding_gpu_or_version_is_another_engine(model, monkeypatch):
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     folders = [engine_folder(model, "float32"), engine_folder(model, "float16")]
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    folders.append(engine_folder(model, "float32"))
     monkeypatch.setattr(engines, "_gpus", lambda: ["B, 10.0, 580"])
     folders.append(engine_folder(model, "float32"))
     monkeypatch.setattr(engines, "distribution_version", lambda name: "99")
     folders.append(engine_folder(model, "float32"))
     model.write_bytes(b"weightz")  # the same name and size
     folders.append(engine_folder(model, "float32"))
-    assert len(set(folders)) == 5
+    assert len(set(folders)) == 6
 
 
 def test_the_options_of_each_precision(model):

@@ -11,7 +11,7 @@ from seg.runtime import bound
 from seg.runtime import ort as runtime
 from seg.runtime.ort import RECORDING, OnnxRuntime
 
-CUDA = "CUDAExecutionProvider"
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 FLOAT32 = {"use_tf32": "0"}
 
 
@@ -26,6 +26,7 @@ def made(monkeypatch):
         def __init__(self, source, options, providers, enable_fallback):
             name, how = providers[0]
             asked.append(how)
+            self.others = providers[1:]
             self.runs = 0
             if how.keys() & self.refuses:
                 raise RuntimeError("This session cannot use the graph capture feature")
@@ -42,7 +43,7 @@ def made(monkeypatch):
             super().run_with_iobinding(binding, run_options)
 
     monkeypatch.setattr(ort, "InferenceSession", Session)
-    monkeypatch.setattr(ort, "get_available_providers", lambda: [CUDA])
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [TENSORRT, CUDA])
     monkeypatch.setattr(runtime, "Bound", lambda session, device: bound.Bound(session, "cpu"))
     return asked, Session
 
@@ -79,6 +80,12 @@ def test_several_frames_at_once_or_any_size_are_not_recorded(made, tmp_path, how
     asked, _ = made
     check(load(save_bands(tmp_path / "m.onnx"), **how))
     assert asked == [FLOAT32]
+
+
+def test_what_tensorrt_leaves_to_cuda_is_float32_too(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEG_CACHE", str(tmp_path))
+    network = load(save_bands(tmp_path / "m.onnx"), provider="tensorrt")
+    assert network._session.others == [(CUDA, FLOAT32), "CPUExecutionProvider"]
 
 
 def test_a_model_that_cannot_be_loaded_at_all_is_said(made, tmp_path):
