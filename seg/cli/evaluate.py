@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seg.cli.datasets import published
+from seg.cli.datasets import published, spare_data
 from seg.cli.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def evaluate(
         sources = getattr(_data(config, override, opened), split)
     else:
         raise SegError(f"--split: expected train or val, got {split!r}")
-    report, names = _measure(opened, sources, workers, None if root or config else model)
+    data = _open_data(sources, opened.ontology, None if root or config else model)
+    if json_file is not None:
+        spare_data(json_file, data)
+    report, names = _measure(opened, data, workers)
     print_report(report, f"{model} on {names}")
     if json_file is not None:
         digest = sha256(path) if path.is_file() else None
@@ -91,22 +94,27 @@ def evaluate(
         write_text(json_file, json.dumps(figures, indent=1) + "\n")
 
 
-def _measure(opened: Model, sources: Sequence[AnyData], workers: int, recorded_by: Path | None) -> tuple[Report, str]:
-    """The figures and the names of the data, which `recorded_by` named in its own record (None: the user did)."""
-    from rich.progress import track
-
+def _open_data(sources: Sequence[AnyData], ontology: Ontology, recorded_by: Path | None) -> LabelledData:
+    """The data, which `recorded_by` named in its own record (None: the user did)."""
     from seg.data.open import open_data
     from seg.errors import SegError
-    from train.evaluate import evaluate as confusion_of
 
     try:
-        data = open_data(sources, opened.ontology)
+        return open_data(sources, ontology)
     except SegError as error:
         if recorded_by is None:
             raise
         raise SegError(
             f"{error}. This is where {recorded_by} says its data are; name another place with --data or --config"
         ) from None
+
+
+def _measure(opened: Model, data: LabelledData, workers: int) -> tuple[Report, str]:
+    """The figures, and the names of the data that they are of."""
+    from rich.progress import track
+
+    from train.evaluate import evaluate as confusion_of
+
     shown = track(opened.pairs(data, workers), total=len(data), description="evaluating", transient=True)
     report = confusion_of(shown, data).report(data.label_sets)
     return report, ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)

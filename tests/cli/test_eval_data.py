@@ -110,6 +110,13 @@ def test_a_folder_of_two_layouts_needs_its_kind(seg, models, camvid):
     assert seg("eval", "drive", "--data", camvid, "--kind", "camvid")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["val/1.png", "valannot/1.png"])
+def test_figures_never_replace_what_they_are_of(seg, models, camvid, name):
+    before = (camvid / name).read_bytes()
+    code, _, err = seg("eval", "drive", "--data", camvid, "--json", camvid / name, "--overwrite")
+    assert (code, "is an input" in err, (camvid / name).read_bytes()) == (2, True, before)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
