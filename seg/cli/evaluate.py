@@ -65,7 +65,7 @@ def evaluate(
     """Measure a network: IoU, precision and recall of each class, mean IoU, pixel accuracy, confusion matrix."""
     from seg.cli.tables import print_report
     from seg.errors import SegError
-    from seg.files import claim, sha256, spare, write_text
+    from seg.files import claim, spare
     from seg.shipped import resolve_model
 
     if root is None and (kind or labels):
@@ -89,9 +89,7 @@ def evaluate(
     report, names = _measure(opened, data, workers)
     print_report(report, f"{model} on {names}")
     if json_file is not None:
-        digest = sha256(path) if path.is_file() else None
-        figures = {"model": path.name, "sha256": digest, "data": names, **report.model_dump(mode="json")}
-        write_text(json_file, json.dumps(figures, indent=1) + "\n")
+        _write(json_file, report, path, names)
 
 
 def _open_data(sources: Sequence[AnyData], ontology: Ontology, recorded_by: Path | None) -> LabelledData:
@@ -118,6 +116,15 @@ def _measure(opened: Model, data: LabelledData, workers: int) -> tuple[Report, s
     shown = track(opened.pairs(data, workers), total=len(data), description="evaluating", transient=True)
     report = confusion_of(shown, data).report(data.label_sets)
     return report, ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
+
+
+def _write(output: Path, report: Report, model: Path, names: str) -> None:
+    """The figures as JSON, with the names of the model and of the data that they are of."""
+    from seg.files import sha256, write_text
+
+    digest = sha256(model) if model.is_file() else None
+    figures = {"model": model.name, "sha256": digest, "data": names, **report.model_dump(mode="json")}
+    write_text(output, json.dumps(figures, indent=1) + "\n")
 
 
 def _data(config: Path | None, override: list[str] | None, model: Model) -> DataConfig:
