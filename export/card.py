@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class TrainingData(Strict):
 
 
 class Failure(Strict):
-    """What the network gets wrong, and a picture of it (a path from the card's folder)."""
+    """What the network gets wrong, and a picture of it (a path from the folder of the notes)."""
 
     text: str
     picture: str | None = None
@@ -73,14 +74,23 @@ def write_card(
     claim(output, overwrite=overwrite)
     spare(output, (path.resolve() for path in (file, notes_file, *figures_files)))
     notes = parse(CardNotes, read_yaml(notes_file), notes_file)
-    for failure in notes.failures:
-        if failure.picture and not (output.parent / failure.picture).is_file():
-            raise SegError(f"{notes_file}: no picture {failure.picture} as seen from {output.parent}")
+    notes = notes.model_copy(update={"failures": tuple(_placed(one, notes_file, output) for one in notes.failures)})
     if not figures_files:
         raise SegError(f"a card needs figures; make some with `seg eval {file} --json FIGURES.json`")
     digest = sha256(file)
     figures = [_read_figures(path, file, digest) for path in figures_files]
     write_text(output, "\n\n".join(_sections(file, digest, spec, notes, figures)) + "\n")
+
+
+def _placed(failure: Failure, notes_file: Path, output: Path) -> Failure:
+    """The failure with its picture as seen from the card's folder; SegError where there is none."""
+    if failure.picture is None:
+        return failure
+    picture = notes_file.parent / failure.picture
+    if not picture.is_file():
+        raise SegError(f"{notes_file}: no picture {failure.picture} as seen from {notes_file.parent}")
+    seen = os.path.relpath(picture.resolve(), output.parent.resolve())
+    return failure.model_copy(update={"picture": Path(seen).as_posix()})
 
 
 def _read_figures(path: Path, file: Path, digest: str) -> Figures:

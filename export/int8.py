@@ -26,9 +26,13 @@ from seg.errors import SegError
 from seg.files import atomic, claim
 from seg.geometry import fit_frame, fit_map
 from seg.metrics import Confusion, Report
-from seg.spec import MetricRecord, ModelSpec
+from seg.model.checkpoint import find_checkpoint
+from seg.model.monitor import load_monitor
+from seg.spec import SAFE_BITS, WEIGHT_BITS, MetricRecord, ModelSpec
 
 U8 = npt.NDArray[np.uint8]
+
+NO_NOVELTY = "--int8: novelty was calibrated in float32, and integers would change it; leave it out with --no-novelty"
 
 RANKED_ON = 8
 """Calibration frames on which each layer is quantised alone, to see which of them hurt."""
@@ -111,6 +115,8 @@ def export_int8(
     claim(output, overwrite=overwrite)
     if options.weights != "float32":
         raise SegError(f"--int8 stores its weights as integers, not as {options.weights}; leave --weights out")
+    if options.novelty and options.profile in (None, "frame") and load_monitor(find_checkpoint(run)) is not None:
+        raise SegError(NO_NOVELTY)
     with tempfile.TemporaryDirectory(prefix="seg-int8-") as folder:
         exact = Path(folder) / "float32.onnx"
         spec, parity = export_run(run, exact, frames, options)
@@ -180,9 +186,7 @@ def _check(spec: ModelSpec, calibration: Sequence[U8], data: LabelledData) -> No
     if not spec.classes:
         raise SegError(f"--int8: labels are its judge, and a network of profile {spec.profile!r} knows no classes")
     if any(output.name == "novelty" for output in spec.outputs):
-        raise SegError(
-            "--int8: novelty was calibrated in float32, and integers would change it; leave it out with --no-novelty"
-        )
+        raise SegError(NO_NOVELTY)
     if not calibration or not len(data):
         raise SegError(f"--int8 needs frames: {len(calibration)} to calibrate on and {len(data)} labelled ones came")
 
@@ -235,7 +239,7 @@ def _fitted(frame_HWC: U8, spec: ModelSpec) -> U8:
 
 def _contract(spec: ModelSpec, judgement: Judgement) -> ModelSpec:
     measured = judgement.rounded
-    network = {**spec.network, "weights": "int8"}
+    network = {**spec.network, "weights": "int8", WEIGHT_BITS: SAFE_BITS}
     if judgement.kept:
         network["float32_layers"] = ", ".join(judgement.kept)
     metrics = MetricRecord(protocol=measured.protocol, mean_iou=measured.mean_iou, iou=measured.iou)

@@ -133,6 +133,10 @@ def _program(graph: nn.Module, spec: ModelSpec, size: tuple[int, int]) -> torch.
             verbose=False,
         )
     assert program is not None
+    graph_ends = [*program.model.graph.inputs, *program.model.graph.outputs]
+    for value, tensor in zip(graph_ends, [*spec.inputs, *spec.outputs], strict=True):
+        for axis, size_or_name in enumerate(tensor.shape):  # the contract's names, not the exporter's symbols
+            value.shape[axis] = size_or_name
     for node in program.model.graph.all_nodes():  # they name the source files of this machine
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     return program

@@ -93,7 +93,7 @@ class Segmenter:
             frame: uint8 RGB of shape (H, W, 3), any size, or a `Frame` that holds one.
 
         Raises:
-            SegError: where the array is not that, or the network refuses it or answers what is no number.
+            SegError: where the array is not that, or the network refuses it or answers what is no number or no class.
         """
         rgb_HWC = frame.rgb_HWC if isinstance(frame, Frame) else frame
         check_picture(rgb_HWC)
@@ -104,6 +104,11 @@ class Segmenter:
         answered = time.perf_counter()
         self._check_numbers(answers)
         classes, confidence = self._read(answers)
+        if classes.max() >= len(self.spec.classes):
+            raise SegError(
+                f"{self.spec.name}: the network answers class {classes.max()}, its contract knows {len(self.spec.classes)}; "
+                "export it again"
+            )
         size = (rgb_HWC.shape[0], rgb_HWC.shape[1])
         classes = fit_map(classes, size)
         confidence = None if confidence is None else fit_map(confidence, size)

@@ -11,8 +11,18 @@ import numpy.typing as npt
 
 from infer.onnx_file import read_metadata
 from seg.errors import SegError
-from seg.runtime import ALIASES, AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, runtime_problem
-from seg.spec import ModelSpec
+from seg.runtime import (
+    ALIASES,
+    AUTO_ORDER,
+    COMPUTES,
+    OWNERS,
+    PRECISIONS,
+    Runtime,
+    distribution_version,
+    load,
+    runtime_problem,
+)
+from seg.spec import SAFE_BITS, WEIGHT_BITS, ModelSpec
 
 _warned = False
 
@@ -74,7 +84,14 @@ class Session:
     def _precision(self, asked: str | None) -> str:
         """What to compute in; SegError where the file cannot do what is asked for."""
         own = "int8" if self.spec.network.get("weights") == "int8" else "float32"
+        if own == "int8" and self.spec.network.get(WEIGHT_BITS) != SAFE_BITS:
+            raise SegError(
+                f"{self._path}: its integers have eight bits, whose sums overflow on some processors without a word; make it "
+                f"again with `seg export --int8`, which keeps to {SAFE_BITS}"
+            )
         wanted = ALIASES.get(asked, asked) if asked is not None else own
+        if wanted not in PRECISIONS:
+            raise SegError(f"no precision named {asked!r}; expected one of: {', '.join(PRECISIONS)}")
         if wanted == "int8" and own != "int8":
             raise SegError(
                 f"--precision int8: {self._path} is in floats; make one of integers with `seg export --int8`"
@@ -107,19 +124,21 @@ class Session:
 
     def _check_graph(self) -> None:
         """The file's graph must have what its contract says; a contract pasted into another file is found here."""
-        for tensor in self.spec.inputs:
-            got = self._runtime.inputs.get(tensor.name)
-            if got != tensor.dtype:
+        if len(self.spec.inputs) != 1 or not self.spec.outputs:
+            raise SegError(f"{self._path}: its contract names no single input, or no output; export it again")
+        sides = (
+            ("input", self.spec.inputs, self._runtime.inputs),
+            ("output", self.spec.outputs, self._runtime.outputs),
+        )
+        for side, tensors, ports in sides:
+            for tensor in tensors:
+                if tensor.name in ports and ports[tensor.name].fits(tensor.dtype, tensor.shape):
+                    continue
+                said = f"{tensor.dtype} ({', '.join(map(str, tensor.shape))})"
                 raise SegError(
-                    f"{self._path}: its contract names an input {tensor.name!r} of {tensor.dtype}, "
-                    f"its graph has {dict(self._runtime.inputs)}; export it again"
+                    f"{self._path}: its contract names an {side} {tensor.name!r} of {said}, its graph has "
+                    f"{', '.join(f'{name!r} of {port}' for name, port in ports.items())}; export it again"
                 )
-        missing = [output.name for output in self.spec.outputs if output.name not in self._runtime.outputs]
-        if missing or len(self.spec.inputs) != 1 or not self.spec.outputs:
-            raise SegError(
-                f"{self._path}: expected one input and the outputs {[item.name for item in self.spec.outputs]}, "
-                f"its graph answers with {list(self._runtime.outputs)}; export it again"
-            )
 
 
 def _warn_once(provider: str) -> None:

@@ -95,7 +95,7 @@ def check_answers_codes(spec: ModelSpec, model: Path) -> None:
     if missing:
         raise SegError(
             f"{model}: answers no {' and no '.join(sorted(missing))}, which a table of codes is made of; "
-            "run `seg calibrate` on the run that it comes from, and export it again"
+            "run `seg calibrate` on the run that it comes from, and export it again, in profile frame"
         )
 
 

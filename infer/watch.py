@@ -83,7 +83,7 @@ class Watch:
             if not answers:
                 raise SegError(
                     f"{option}: {segmenter.spec.name} (profile {segmenter.spec.profile}) answers no novelty; "
-                    "run `seg calibrate` on its run, then `seg export` again"
+                    "run `seg calibrate` on its run, then `seg export` again, in profile frame"
                 )
         self._model: Streaming = model or segmenter
         self._fail_novel = fail_novel

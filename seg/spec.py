@@ -14,6 +14,9 @@ from seg.strict import Strict
 METADATA_KEY = "segmentation_autoencoder.spec"
 """The key of the ONNX file's metadata that holds the contract, as JSON."""
 
+WEIGHT_BITS, SAFE_BITS = "weight_bits", "7"
+"""In `network` of a file of integers: how many bits its weights have, and how many overflow on no processor."""
+
 Profile = Literal["frame", "logits", "argmax", "restore"]
 """`restore` answers frames and knows no classes; the others answer classes."""
 
@@ -32,8 +35,9 @@ class TensorSpec(Strict):
 class SizePolicy(Strict):
     """Which frame sizes the graph takes.
 
-    `fixed`: exactly height x width; `infer` stretches other frames, bilinear, and answers at their own size: class maps
-    by nearest neighbour, restored frames bilinear. `dynamic`: any size; height and width are then the size it was
+    `fixed`: exactly height x width; `infer` stretches other frames, bilinear between the centres of pixels and without
+    smoothing (OpenCV's INTER_LINEAR), and answers at their own size: class maps and confidence by the nearest centre
+    (INTER_NEAREST_EXACT), restored frames bilinear. `dynamic`: any size; height and width are then the size it was
     trained and checked at.
     """
 
@@ -138,7 +142,7 @@ class ModelSpec(Strict):
             return cls.model_validate_json(metadata[METADATA_KEY])
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
             raise SegError(
-                f"{source}: its deploy contract cannot be read ({where}: {first['msg']}); export it again"
+                f"{source}: its deploy contract cannot be read ({where}{first['msg']}); export it again"
             ) from None

@@ -120,6 +120,8 @@ def find_checkpoint(path: Path, prefer: str = "best") -> Path:
             return place
     if not path.exists():
         raise SegError(f"{path}: no such run or checkpoint")
+    if path.is_file():
+        raise SegError(f"{path}: is a file; give a run directory or checkpoint folder made by `seg train`")
     raise SegError(
         f"{path}: holds no checkpoint (no {META} in it or in its checkpoints/); give a folder made by `seg train`"
     )

@@ -13,6 +13,7 @@ from seg.errors import SegError
 from seg.runtime.installed import OWNERS, cores, distribution_version, runtime_problem
 from seg.runtime.openvino_runtime import OpenVino
 from seg.runtime.ort import OnnxRuntime
+from seg.runtime.types import Port
 
 __all__ = [
     "ALIASES",
@@ -56,14 +57,14 @@ class Runtime(Protocol):
     Attributes:
         provider: what really runs it.
         streams: how many frames it is meant to compute at once.
-        inputs: dtype of each input of the graph, by name ("uint8"...).
-        outputs: names of the graph's outputs.
+        inputs: those of the graph, by name.
+        outputs: those of the graph, by name.
     """
 
     provider: str
     streams: int
-    inputs: Mapping[str, str]
-    outputs: Sequence[str]
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
 
     def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The outputs of these names; SegError where the runtime refuses the input."""

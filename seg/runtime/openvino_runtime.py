@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg.errors import SegError, one_line
-from seg.runtime.types import OPENVINO_ELEMENTS
+from seg.runtime.types import OPENVINO_ELEMENTS, Port
 
 PRECISION_HINTS = {
     "float32": ("FP32", "f32"),
@@ -72,11 +72,8 @@ class OpenVino:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(streams):
             self._requests.put(self._compiled.create_infer_request())
-        self.inputs: Mapping[str, str] = {
-            port.any_name: OPENVINO_ELEMENTS.get(port.element_type.get_type_name(), "unknown")
-            for port in self._compiled.inputs
-        }
-        self.outputs: Sequence[str] = [port.any_name for port in self._compiled.outputs]
+        self.inputs: Mapping[str, Port] = _ports(self._compiled.inputs)
+        self.outputs: Mapping[str, Port] = _ports(self._compiled.outputs)
 
     def run(self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The outputs of these names; SegError where the runtime refuses the input."""
@@ -89,3 +86,13 @@ class OpenVino:
             raise SegError(f"the network refused its input ({one_line(error)})") from None
         finally:
             self._requests.put(request)
+
+
+def _ports(items: Sequence[Any]) -> dict[str, Port]:
+    return {
+        item.any_name: Port(
+            OPENVINO_ELEMENTS.get(item.element_type.get_type_name(), "unknown"),
+            tuple(axis.get_length() if axis.is_static else None for axis in item.partial_shape),
+        )
+        for item in items
+    }

@@ -13,7 +13,7 @@ from seg.errors import SegError, one_line
 from seg.runtime.bound import Bound
 from seg.runtime.engines import engine_folder
 from seg.runtime.installed import cores, runtime_problem
-from seg.runtime.types import ELEMENTS
+from seg.runtime.types import ELEMENTS, Port
 
 NAMES = {
     "cpu": ["CPUExecutionProvider"],
@@ -65,8 +65,8 @@ class OnnxRuntime:
                 where = "model" if isinstance(model, bytes) else model
                 raise SegError(f"{where}: ONNX Runtime ({provider}) cannot load it ({one_line(error)})") from None
         self.provider, self.streams = provider, streams
-        self.inputs: Mapping[str, str] = {item.name: _word(item.type) for item in self._session.get_inputs()}
-        self.outputs: Sequence[str] = [item.name for item in self._session.get_outputs()]
+        self.inputs: Mapping[str, Port] = _ports(self._session.get_inputs())
+        self.outputs: Mapping[str, Port] = _ports(self._session.get_outputs())
 
     def _start(
         self, ort: Any, model: Path | bytes, options: Any, providers: Sequence[Any], buffers: int, graphs: bool
@@ -132,5 +132,10 @@ def _options(model: Path | bytes, provider: str, precision: str) -> dict[str, An
     return options
 
 
-def _word(text: str) -> str:
-    return ELEMENTS.get(text, text)
+def _ports(items: Sequence[Any]) -> dict[str, Port]:
+    return {
+        item.name: Port(
+            ELEMENTS.get(item.type, item.type), tuple(axis if isinstance(axis, int) else None for axis in item.shape)
+        )
+        for item in items
+    }

@@ -69,6 +69,14 @@ def test_it_says_what_the_file_and_the_person_say(folder):
     assert "![At night.](night.png)" in failures
 
 
+def test_pictures_are_named_from_the_notes_and_seen_from_the_card(folder):
+    (folder / "notes").mkdir()
+    write_notes(folder / "notes", failures=[{"text": "At night.", "picture": "../night.png"}])
+    notes, card_file = folder / "notes" / "notes.yaml", folder / "a" / "b" / "bands.md"
+    write_card(folder / "bands.onnx", make_spec(), notes, [folder / "figures.json"], card_file, overwrite=False)
+    assert "![At night.](../../night.png)" in card_file.read_text()
+
+
 def test_it_says_where_the_weights_came_from(folder):
     assert "It began with random weights." in card(folder)
     assert "What it began with was not recorded." in card(folder, overwrite=True, origins=None)

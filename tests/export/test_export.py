@@ -150,6 +150,10 @@ def test_confidence_is_the_softmaxs_maximum(run, frames, exported):
 def test_dynamic_takes_any_size(run, exported, profile):
     file, spec, parity = exported(profile, dynamic=True)
     assert spec.size.kind == "dynamic"
+    graph = onnx.load(file).graph
+    for value, tensor in zip([*graph.input, *graph.output], [*spec.inputs, *spec.outputs], strict=True):
+        axes = tuple(axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        assert (value.name, axes) == (tensor.name, tensor.shape)
     assert parity.frames == 4  # one more, of an odd size
     loaded = session(file)
     generator = np.random.default_rng(0)

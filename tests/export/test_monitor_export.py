@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto
 from PIL import Image
 
-from export import ExportOptions, export_run
+from export import ExportOptions, export_run, int8
 from export import onnx_file as exporting
 from export.profiles import FrameGraph
 from export.storage import KEPT, SMALL
@@ -207,3 +207,9 @@ def test_novelty_that_is_not_there_cannot_be_left_out(run, frames, tmp_path, pro
     with pytest.raises(SegError, match=r"no novelty to leave out.* `seg calibrate`"):
         export_run(run, tmp_path / "m.onnx", frames, ExportOptions(novelty=False, profile=profile))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_integers_refuse_novelty_before_any_work(calibrated, frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(int8, "export_run", None)
+    with pytest.raises(SegError, match="leave it out with --no-novelty"):
+        int8.export_int8(calibrated, tmp_path / "no.onnx", frames, frames, None)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from media import picture
 from onnx import numpy_helper
-from onnx_models import expected_classes, save_bands
+from onnx_models import expected_classes, make_spec, save_bands
 
 from infer import Segmenter, open_source
 from seg import shipped
@@ -38,6 +38,18 @@ def test_views_and_frames_are_taken(segmenter):
     flipped = rgb[:, ::-1]
     np.testing.assert_array_equal(segmenter(flipped).classes, expected_classes(flipped))
     np.testing.assert_array_equal(segmenter(Frame(rgb, 0, 0, "test")).classes, expected_classes(rgb))
+
+
+@pytest.mark.parametrize("profile", ["frame", "argmax", "logits"])
+def test_a_class_that_the_contract_does_not_know_is_refused(tmp_path, profile):
+    model = onnx.load(save_bands(tmp_path / "m.onnx", profile))
+    spec = make_spec(profile)
+    onnx.helper.set_model_props(model, spec.model_copy(update={"classes": spec.classes[:4]}).to_metadata())
+    onnx.save(model, tmp_path / "m.onnx")
+    segmenter = Segmenter(tmp_path / "m.onnx", threads=1)
+    segmenter(np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(SegError, match="the network answers class 4, its contract knows 4; export it again"):
+        segmenter(np.full((48, 64, 3), 255, np.uint8))
 
 
 @pytest.mark.parametrize("profile", ["frame", "argmax", "logits"])

@@ -12,7 +12,7 @@ from infer.session import Session
 from seg.errors import SegError
 from seg.runtime import cores, installed
 from seg.runtime.openvino_runtime import the_core
-from seg.spec import METADATA_KEY
+from seg.spec import METADATA_KEY, SAFE_BITS, WEIGHT_BITS
 
 
 def test_metadata_is_read_without_a_runtime(model):
@@ -66,6 +66,59 @@ def test_contract_that_does_not_fit_the_graph_is_refused(tmp_path):
         Session(path)
 
 
+def pasted(spec, path):
+    """The network of brightness bands under another contract."""
+    import onnx
+
+    model = onnx.load(save_bands(path))
+    onnx.helper.set_model_props(model, spec.to_metadata())
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            make_spec(size=(48, 60)),
+            r"input 'frame' of uint8 \(1, 48, 60, 3\), its graph has 'frame' of uint8 \(1, 48, 64, 3\)",
+        ),
+        (make_spec(dynamic=True), r"input 'frame' of uint8 \(1, height, width, 3\), its graph has"),
+        (
+            make_spec(novelty=True),
+            r"output 'novelty' of float32 \(1\), its graph has 'classes' of uint8 \(1, 48, 64\), ",
+        ),
+    ],
+)
+def test_a_contract_of_another_size_or_with_other_outputs_is_refused(tmp_path, provider, spec, message):
+    pytest.importorskip(provider if provider == "openvino" else "onnxruntime")
+    with pytest.raises(SegError, match=message):
+        Session(pasted(spec, tmp_path / "pasted.onnx"), provider)
+
+
+def test_integers_of_eight_bits_are_refused(tmp_path):
+    spec = make_spec()
+    integers = {"weights": "int8"}
+    old = pasted(spec.model_copy(update={"network": integers}), tmp_path / "old.onnx")
+    with pytest.raises(
+        SegError, match=r"old\.onnx: its integers have eight bits, .*; make it again with `seg export --int8`"
+    ):
+        Session(old)
+    new = pasted(spec.model_copy(update={"network": {**integers, WEIGHT_BITS: SAFE_BITS}}), tmp_path / "new.onnx")
+    assert Session(new).choice.endswith("in int8")
+
+
+def test_a_contract_that_is_no_json(tmp_path):
+    import onnx
+
+    model = onnx.load(save_bands(tmp_path / "m.onnx"))
+    onnx.helper.set_model_props(model, {METADATA_KEY: "{"})
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(SegError, match=r"deploy contract cannot be read \(Invalid JSON"):
+        Session(tmp_path / "m.onnx")
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(SegError, match="no such file"):
         Session(tmp_path / "none.onnx")
@@ -85,6 +138,7 @@ def test_unknown_provider_and_threads(model):
     [
         ({"streams": 0}, "at least one stream"),
         ({"precision": "half"}, "expected one of: float32, bfloat16, float16, int8"),
+        ({"provider": "auto", "precision": "half"}, "no precision named 'half'; expected one of: float32"),
         ({"precision": "bfloat16"}, "'cpu' computes in float32 or int8; bfloat16 takes --provider openvino"),
         ({"provider": "tensorrt", "precision": "bfloat16"}, "computes in float32 or float16 or int8"),
     ],

@@ -189,6 +189,9 @@ def test_no_checkpoint(tmp_path):
         find_checkpoint(tmp_path / "nowhere")
     with pytest.raises(SegError, match="holds no checkpoint"):
         find_checkpoint(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(SegError, match=r"model\.onnx: is a file; give a run directory"):
+        find_checkpoint(tmp_path / "model.onnx")
 
 
 def test_best_and_last(tmp_path):
