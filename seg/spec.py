@@ -142,7 +142,6 @@ class ModelSpec(Strict):
             return cls.model_validate_json(metadata[METADATA_KEY])
         except ValidationError as error:
             first = error.errors()[0]
-            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-            raise SegError(
-                f"{source}: its deploy contract cannot be read ({where}{first['msg']}); export it again"
-            ) from None
+            where = ".".join(str(part) for part in first["loc"])
+            why = f"{where}: {first['msg']}" if where else first["msg"]
+            raise SegError(f"{source}: its deploy contract cannot be read ({why}); export it again") from None
