@@ -11,17 +11,7 @@ import numpy.typing as npt
 
 from infer.onnx_file import read_metadata
 from seg.errors import SegError
-from seg.runtime import (
-    ALIASES,
-    AUTO_ORDER,
-    COMPUTES,
-    OWNERS,
-    PRECISIONS,
-    Runtime,
-    distribution_version,
-    load,
-    runtime_problem,
-)
+from seg.runtime import AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, precision_of, runtime_problem
 from seg.spec import SAFE_BITS, WEIGHT_BITS, ModelSpec
 
 _warned = False
@@ -89,9 +79,7 @@ class Session:
                 f"{self._path}: its integers have eight bits, whose sums overflow on some processors without a word; make it "
                 f"again with `seg export --int8`, which keeps to {SAFE_BITS}"
             )
-        wanted = ALIASES.get(asked, asked) if asked is not None else own
-        if wanted not in PRECISIONS:
-            raise SegError(f"no precision named {asked!r}; expected one of: {', '.join(PRECISIONS)}")
+        wanted = precision_of(asked) if asked is not None else own
         if wanted == "int8" and own != "int8":
             raise SegError(
                 f"--precision int8: {self._path} is in floats; make one of integers with `seg export --int8`"

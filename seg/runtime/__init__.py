@@ -16,7 +16,6 @@ from seg.runtime.ort import OnnxRuntime
 from seg.runtime.types import Port
 
 __all__ = [
-    "ALIASES",
     "AUTO_ORDER",
     "COMPUTES",
     "OWNERS",
@@ -26,6 +25,7 @@ __all__ = [
     "cores",
     "distribution_version",
     "load",
+    "precision_of",
     "runtime_problem",
 ]
 
@@ -71,6 +71,14 @@ class Runtime(Protocol):
         ...
 
 
+def precision_of(name: str) -> str:
+    """The precision of this name, one of PRECISIONS or another usual one; SegError for any else."""
+    precision = ALIASES.get(name, name)
+    if precision not in PRECISIONS:
+        raise SegError(f"no precision named {name!r}; expected one of: {', '.join(PRECISIONS)}")
+    return precision
+
+
 def load(
     model: Path | bytes,
     provider: str,
@@ -104,8 +112,7 @@ def load(
         streams = (threads or cores()) if provider in ("cpu", "openvino") else 1
     if streams < 1:
         raise SegError(f"expected at least one stream, got {streams}")
-    if precision not in PRECISIONS:
-        raise SegError(f"no precision named {precision!r}; expected one of: {', '.join(PRECISIONS)}")
+    precision = precision_of(precision)
     if precision not in COMPUTES[provider]:
         raise SegError(
             f"--precision {precision}: provider {provider!r} computes in {' or '.join(COMPUTES[provider])}; "

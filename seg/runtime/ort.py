@@ -50,10 +50,10 @@ class OnnxRuntime:
             options.intra_op_num_threads = max(1, (threads or cores()) // streams)
         self._bound: SimpleQueue[Bound] | None = None
         buffers = streams if fixed and provider != "cpu" else 0
+        others = [(name, EXACT) if name == NAMES["cuda"][0] else name for name in NAMES[provider][1:]]
         # a recording replays one set of addresses
         for graphs in (True, False) if provider == "cuda" and buffers == 1 else (False,):
             how = {**_options(model, provider, precision), **({"enable_cuda_graph": "1"} if graphs else {})}
-            others = [(name, EXACT) if name == NAMES["cuda"][0] else name for name in NAMES[provider][1:]]
             try:
                 self._start(ort, model, options, [(NAMES[provider][0], how), *others], buffers, graphs)
                 break
