@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from seg.cli.training import Out, Overrides, Resume, share_cores, speaks
+from seg.cli.training import ConfigOrRun, Out, Overrides, Resume, config_and_run, share_cores, speaks
 
 
 def pretrain(
-    config: Annotated[Path, typer.Argument(help="A pretraining run's YAML, such as configs/pretrain/camvid.yaml.")],
+    config: ConfigOrRun,
     overrides: Overrides = None,
     out: Out = None,
     resume: Resume = False,
@@ -24,8 +19,8 @@ def pretrain(
     from train.loop import train as run_training
     from train.reconstruction import FIGURES
 
-    root = out or Path("runs") / config.stem
-    meta = run_training(load_pretrain_config(config, overrides), root, resume=resume)
+    file, root = config_and_run(config, out)
+    meta = run_training(load_pretrain_config(file, overrides), root, resume=resume)
     assert isinstance(meta, PretrainMeta)
     if speaks():
         print_figures({FIGURES[name]: value for name, value in meta.figures.items()}, f"best validation of {root}")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from seg.cli.training import Out, Overrides, Resume, share_cores, speaks
+from seg.cli.training import ConfigOrRun, Out, Overrides, Resume, config_and_run, share_cores, speaks
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A run's YAML, such as configs/train/camvid.yaml.")],
+    config: ConfigOrRun,
     overrides: Overrides = None,
     out: Out = None,
     resume: Resume = False,
@@ -23,8 +18,8 @@ def train(
     from seg.model.checkpoint import CheckpointMeta
     from train.loop import train as run_training
 
-    root = out or Path("runs") / config.stem
-    meta = run_training(load_run_config(config, overrides), root, resume=resume)
+    file, root = config_and_run(config, out)
+    meta = run_training(load_run_config(file, overrides), root, resume=resume)
     assert isinstance(meta, CheckpointMeta)
     if meta.report is not None and speaks():
         print_report(meta.report, f"best validation of {root}")

@@ -16,6 +16,16 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run directory
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in that directory stopped.")]
 
 
+ConfigOrRun = Annotated[Path, typer.Argument(help="A run's YAML, or the run directory of an earlier one.")]
+
+
+def config_and_run(given: Path, out: Path | None) -> tuple[Path, Path]:
+    """The YAML and the run directory that are meant. A run directory holds its config, changes and all: it is both."""
+    if given.is_dir():
+        return given / "config.yaml", out or given
+    return given, out or Path("runs") / given.stem
+
+
 def speaks() -> bool:
     """Whether this process is the one of torchrun's that speaks for all."""
     return os.environ.get("RANK", "0") == "0"

@@ -65,6 +65,22 @@ def test_killed_and_resumed_is_bit_identical(train, whole, tmp_path, moment):
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_a_run_directory_stands_for_its_config(train, whole, tmp_path):
+    """With the changes of the command that began it."""
+    hook, given = KILLS["mid-epoch"]
+    given_up = train("optimizer.lr=0.001", hook=hook, given=given)
+    assert given_up.code == -signal.SIGKILL
+    refused = train("--resume")
+    assert refused.code == 2
+    assert "cannot resume with another config (optimizer.lr" in refused.stderr
+    assert runs.seg(tmp_path, "train", tmp_path / "run", "--resume").code == 0
+    assert load_meta(tmp_path / "run/checkpoints/last").config.optimizer.lr == 0.001
+    assert len(runs.losses(tmp_path / "run")) == len(runs.losses(whole))
+    nothing = runs.seg(tmp_path, "train", tmp_path)
+    assert nothing.code == 2
+    assert nothing.stderr.splitlines()[-1] == f"seg: {tmp_path / 'config.yaml'}: no such file"
+
+
 def test_killed_again_and_again(train, whole, tmp_path):
     """Each time between the two renames, where only the checkpoint of before is left."""
     for _ in range(3):
