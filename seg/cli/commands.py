@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from seg.cli import (
+    average,
     bench,
     calibrate,
     card,
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo.demo)
     app.command("train")(train.train)
     app.command("pretrain")(pretrain.pretrain)
+    app.command("average")(average.average)
     app.command("eval")(evaluate.evaluate)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
