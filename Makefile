@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export SEG_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test lint lock clean models stretches
+.PHONY: setup demo test lint lock clean models stretches mean drive
 
 # --system-certs: like pip, uv then trusts what the machine trusts, a company's own certificate too
 setup: .venv/.installed
@@ -32,22 +32,30 @@ test: lint
 # the networks inside the package: trained where $(RUNS) does not hold the whole run yet, exported, measured, described
 models: model-camvid11 model-drive
 
-model-drive: model-camvid11  # which it goes on from
-
-model-camvid11: RUN := camvid
-model-camvid11: OVERRIDES := init=$(RUNS)/camvid-second
+model-camvid11: RUN := camvid-mean
 model-camvid11: LICENCE := Apache-2.0; trained on CamVid, which is published for research use
+model-camvid11: mean
 model-drive: RUN := drive
-model-drive: OVERRIDES := init=$(RUNS)/camvid
 model-drive: LICENCE := Apache-2.0; trained on CamVid (published for research use), CARLA (assets CC BY 4.0) and our own scenes
+model-drive: drive
 
-# the stretches before camvid11's last
+# camvid11's stretches, each on from the one before; the last with several seeds, of whose weights the mean is taken
+SEEDS := 11 12 13 14
 stretches: setup
 	$(BIN)/seg train configs/train/camvid-quick.yaml --out $(RUNS)/camvid-quick --resume
 	$(BIN)/seg train configs/train/camvid-second.yaml init=$(RUNS)/camvid-quick --out $(RUNS)/camvid-second --resume
+	$(BIN)/seg train configs/train/camvid.yaml init=$(RUNS)/camvid-second --out $(RUNS)/camvid --resume
 
-model-%: stretches
-	$(BIN)/seg train configs/train/$(RUN).yaml $(OVERRIDES) --out $(RUNS)/$(RUN) --resume
+on-%: stretches
+	$(BIN)/seg train configs/train/camvid-on.yaml init=$(RUNS)/camvid seed=$* --out $(RUNS)/camvid-on-$* --resume
+
+mean: $(SEEDS:%=on-%)
+	$(BIN)/seg average $(SEEDS:%=$(RUNS)/camvid-on-%) --out $(RUNS)/camvid-mean --overwrite
+
+drive: stretches
+	$(BIN)/seg train configs/train/drive.yaml init=$(RUNS)/camvid --out $(RUNS)/drive --resume
+
+model-%:
 	$(BIN)/seg calibrate $(RUNS)/$(RUN) --overwrite
 	$(BIN)/seg export $(RUNS)/$(RUN) -o seg/models/$*.onnx --name $* --weights float16 --no-novelty --licence "$(LICENCE)" --overwrite
 	$(BIN)/seg eval seg/models/$*.onnx --json $(RUNS)/$(RUN)/figures.json --overwrite

@@ -139,8 +139,9 @@ def _origins(origins: Sequence[Origin] | None) -> str:
         return "What it began with was not recorded."
     if not origins:
         return "It began with random weights."
-    steps = [f"`{one.run}` ({', '.join(one.data) or 'data not known'})" for one in origins]
-    return f"It went on from {', which went on from '.join(reversed(steps))}."
+    # no chain: of a mean of several, some began with others' weights and some stood side by side
+    named = (f"`{one.run}` ({', '.join(one.data) or 'data not known'})" for one in origins)
+    return f"Its weights come from these trainings, oldest first: {', '.join(named)}."
 
 
 def _facts(file: Path, digest: str, spec: ModelSpec) -> str:

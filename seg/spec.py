@@ -59,7 +59,8 @@ class Origin(Strict):
 class TrainingRecord(Strict):
     """What the weights were made from. Hashes are hex SHA-256.
 
-    `data` are of the last training; `origins`, oldest first, are those that it went on from, null where none were recorded.
+    `data` are of the last training; `origins`, oldest first, are those that it went on from or is the mean of, null where none
+    were recorded.
     `validation` is the data section to measure the model on again; an absolute root is cut to its last part, because a
     file that travels should not tell where its maker kept the data.
     """

@@ -83,8 +83,8 @@ def test_it_says_where_the_weights_came_from(folder):
     chain = (Origin(run="video"), Origin(run="first", data=("camvid/train (367 frames)", "carla/a (1 frames)")))
     said = card(folder, overwrite=True, origins=chain)
     assert (
-        "It went on from `first` (camvid/train (367 frames), carla/a (1 frames)), which went on from `video` (data not known)."
-        in said
+        "Its weights come from these trainings, oldest first: `video` (data not known), "
+        "`first` (camvid/train (367 frames), carla/a (1 frames))." in said
     )
 
 
