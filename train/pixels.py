@@ -17,20 +17,42 @@ from seg.files import write_text
 from train.run import RunDirectory
 
 
+LEAST = 16
+"""How many frames of a source are looked at, however small its share."""
+
+
 def measure_pixels(data: LabelledData, run: RunDirectory, frames: int) -> None:
-    """Count the pixels of each label value over `frames` evenly spread frames, once a run, into the run directory."""
+    """Count the pixels of each label value as training meets them, once a run, into the run directory.
+
+    Of about `frames` frames each source gives its share, evenly spread over it. A source with fewer frames than that
+    gives each once; those then count for more, so that no source's size stands in for its weight. A large frame counts
+    no more than a small one, because training cuts windows of one size out of either.
+    """
     if run.label_pixels.exists():
         return
-    pixels = np.zeros(IGNORE + 1, dtype=np.int64)
-    weights = data.weights() * len(data)
+    pixels = np.zeros(IGNORE + 1, dtype=np.float64)
+    seen = 0
     console = Console(stderr=True)
-    indices = data.spread(frames)
-    for index in track(indices, "measuring classes", console=console, disable=not console.is_terminal):
+    chosen = _by_source(data, frames)
+    for index, weight in track(chosen, "measuring classes", console=console, disable=not console.is_terminal):
         label = data.sample(index).label_HW
-        pixels += np.round(np.bincount(label.ravel(), minlength=IGNORE + 1) * weights[index]).astype(np.int64)
+        pixels += np.bincount(label.ravel(), minlength=IGNORE + 1) * (weight / label.size)
+        seen += label.size
     run.root.mkdir(parents=True, exist_ok=True)
     names = [data.space.name(value) for value in range(len(data.space.sets))]
-    write_text(run.label_pixels, json.dumps(dict(zip(names, pixels.tolist(), strict=False)), indent=1) + "\n")
+    counts = np.ceil(pixels * seen).astype(np.int64).tolist()  # a class that is there is never counted as absent
+    write_text(run.label_pixels, json.dumps(dict(zip(names, counts, strict=False)), indent=1) + "\n")
+
+
+def _by_source(data: LabelledData, frames: int) -> list[tuple[int, float]]:
+    """Items to look at, with weights that give each source its share and sum to 1."""
+    chosen = []
+    start = 0
+    for reader, share in zip(data.readers, data.shares(), strict=True):
+        count = min(len(reader), max(LEAST, round(share * frames)))
+        chosen += [(start + place * len(reader) // count, share / count) for place in range(count)]
+        start += len(reader)
+    return chosen
 
 
 def measured_pixels(data: LabelledData, run: RunDirectory) -> Tensor:

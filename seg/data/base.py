@@ -251,22 +251,26 @@ class LabelledData:
         part, inner = self._at(index)
         return self._encoders[part](raw, self.readers[part].where(inner))
 
-    def weights(self) -> npt.NDArray[np.float64]:
-        """The probability of drawing each item, float64, summing to 1.
+    def shares(self) -> npt.NDArray[np.float64]:
+        """The probability of drawing from each source, float64, summing to 1.
 
         A source with a weight is drawn in proportion to it. A source without one counts by its size relative to the
         mean size of a source, so that weights of 1 and none mix sensibly; with no weight at all, items are uniform.
         """
         mean = len(self) / len(self.readers)
-        shares = [
-            weight if weight is not None else len(reader) / mean
-            for weight, reader in zip(self._weights, self.readers, strict=True)
-        ]
-        per_item = [
-            np.full(len(reader), share / len(reader)) for share, reader in zip(shares, self.readers, strict=True)
-        ]
-        weights = np.concatenate(per_item)
-        return np.asarray(weights / weights.sum(), dtype=np.float64)
+        shares = np.array(
+            [
+                weight if weight is not None else len(reader) / mean
+                for weight, reader in zip(self._weights, self.readers, strict=True)
+            ],
+            dtype=np.float64,
+        )
+        return np.asarray(shares / shares.sum())
+
+    def weights(self) -> npt.NDArray[np.float64]:
+        """The probability of drawing each item, float64, summing to 1: its source's share, spread evenly."""
+        sizes = [len(reader) for reader in self.readers]
+        return np.repeat(self.shares() / sizes, sizes)
 
 
 def _label_kind(label_set: LabelSet, space: LabelSpace) -> str:
