@@ -16,7 +16,6 @@ from seg.errors import SegError
 from seg.files import write_text
 from train.run import RunDirectory
 
-
 LEAST = 16
 """How many frames of a source are looked at, however small its share."""
 
