@@ -30,14 +30,24 @@ class LabelFile(Strict):
 
     `raw` names each raw label; its keys are ids (`encoding: id`), colours as `"r g b"` (`color`), or the names that the
     data set's own config file gives to ids (`name`). `onto` sorts the raw *names*, each exactly once, under the classes
-    of an ontology: a class (`lane`), several (`road | lane`), or `ignore`.
+    of an ontology: a class (`lane`), several (`road | lane`), or `ignore`. Where a data set holds label pictures of several
+    kinds, `pictures` says which these labels are read from (Cityscapes: `labelIds`, `labelTrainIds` or `color`; BDD100K:
+    `lanes` for the lane masks too); a copy of a shipped file keeps it under any name.
     """
 
     name: str
     source: str
+    pictures: str | None = None
     encoding: Literal["id", "color", "name"]
     raw: dict[int | str, str]
     onto: dict[str, dict[str, tuple[str, ...]]] = Field(min_length=1)
+
+
+class LabelTable(Strict):
+    """What the raw labels of a label set were read as, for the record."""
+
+    label_set: str
+    reads: dict[str, str]
 
 
 class LabelSet:
@@ -49,12 +59,24 @@ class LabelSet:
         encoding: how label files store a label: `id`, `color` or `name` (ids that the data set's config file names).
         raw: raw label -> its name; a colour is a key `(r << 16) + (g << 8) + b`.
         members: raw label -> the classes that it allows; the empty set for ignore.
+        pictures: which of a data set's label pictures they are read from; None for the usual ones.
+        named: whether the ids came with the data, for names that the label file maps.
     """
 
     def __init__(
-        self, name: str, ontology: Ontology, encoding: str, raw: Mapping[int | str, str], members: Mapping[str, Members]
+        self,
+        name: str,
+        ontology: Ontology,
+        encoding: str,
+        raw: Mapping[int | str, str],
+        members: Mapping[str, Members],
+        pictures: str | None = None,
+        *,
+        named: bool = False,
     ) -> None:
         self.name = name
+        self.pictures = pictures
+        self.named = named
         self.ontology = ontology
         self.encoding = encoding
         self.raw = dict(raw)
@@ -64,6 +86,18 @@ class LabelSet:
     def sets(self) -> list[Members]:
         """The distinct sets with at least one member, in the order of the file."""
         return list(dict.fromkeys(members for members in self.members.values() if members))
+
+    def table(self) -> LabelTable:
+        """What each raw label is read as, in words: `{"3": "road|lane", "11": "ignore", "128 64 128": "road"}`.
+
+        Labels whose ids come with the data stand under their names: these are the same in every version of the data.
+        """
+        names = self.ontology.names
+        reads = {}
+        for raw, members in self.members.items():
+            word = self.raw[raw] if self.named else _written(raw, self.encoding)
+            reads[word] = "|".join(names[member] for member in sorted(members)) or "ignore"
+        return LabelTable(label_set=self.name, reads=reads)
 
     def with_ids(self, names: Mapping[int, str]) -> LabelSet:
         """This `name`-encoded set with the ids that a data set's own config file gives to the names.
@@ -78,7 +112,7 @@ class LabelSet:
             )
         by_name = {raw_name: self.members[label] for label, raw_name in self.raw.items()}
         raw: dict[int | str, str] = {label: raw_name for label, raw_name in names.items()}  # noqa: C416 (mypy: int is invariant)
-        return LabelSet(self.name, self.ontology, "id", raw, by_name)
+        return LabelSet(self.name, self.ontology, "id", raw, by_name, self.pictures, named=True)
 
 
 def load_label_set(name: str | Path, ontology: Ontology) -> LabelSet:
@@ -99,7 +133,23 @@ def load_label_set(name: str | Path, ontology: Ontology) -> LabelSet:
         raise SegError(f"{path}: does not map onto {ontology.name!r}, only onto {', '.join(file.onto)}")
     members = _members_by_name(file, ontology, path)
     raw = {_raw_key(label, file.encoding, path): raw_name for label, raw_name in file.raw.items()}
-    return LabelSet(file.name, ontology, file.encoding, raw, members)
+    return LabelSet(file.name, ontology, file.encoding, raw, members, file.pictures)
+
+
+def differing_labels(then: LabelTable, now: LabelTable) -> list[str]:
+    """What is read otherwise by now, in words. A raw label that only one of them knows was or is an error, never a class."""
+    return [
+        f"{now.label_set}: {raw} was {then.reads[raw]}, is {reads}"
+        for raw, reads in now.reads.items()
+        if then.reads.get(raw, reads) != reads
+    ]
+
+
+def _written(raw: int | str, encoding: str) -> str:
+    """A raw label as a label file writes it."""
+    if encoding == "color" and isinstance(raw, int):
+        return f"{raw >> 16} {raw >> 8 & 255} {raw & 255}"
+    return str(raw)
 
 
 def _members_by_name(file: LabelFile, ontology: Ontology, path: Path) -> dict[str, Members]:

@@ -17,6 +17,7 @@ from seg.data.images import files_below, read_label
 from seg.errors import SegError
 from seg.labels import LabelSet, load_label_set
 from seg.paths import expand
+from seg.strict import nearest
 
 Files = dict[str, Path]
 """Files by the name that a frame and its label share."""
@@ -73,12 +74,18 @@ class PublishedReader(FileReader):
 
     layout: ClassVar[str]
     default_labels: ClassVar[str]
+    pictures: ClassVar[tuple[str, ...]] = ()
+    """The kinds of label pictures that a label file may ask for, where the data set has several."""
 
     def __init__(self, source: PublishedData, ontology: Ontology) -> None:
         self.root = expand(source.root)
         self.split = source.split
         self.ontology = ontology
         self.labels = source.labels or self.usual_labels()
+        wanted = self.load_labels(ontology).pictures if self.pictures else None
+        if wanted is not None and wanted not in self.pictures:
+            told = nearest(wanted, list(self.pictures))
+            raise SegError(f"{self.labels}: {source.kind} has no label pictures {wanted!r} (`pictures`); {told}")
         expected = f"expected {self.layout.replace('SPLIT', self.split)}"
         if not self.root.is_dir():
             raise SegError(f"{source.kind}: no folder {self.root}; set `root` to the data set's folder ({expected})")
@@ -107,13 +114,13 @@ class CityscapesReader(PublishedReader):
 
     layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with gtFine/SPLIT/CITY/*_gtFine_labelIds.png"
     default_labels = "cityscapes-ids"
-    kinds: ClassVar = {"cityscapes-trainids": "labelTrainIds"}
+    pictures: ClassVar = ("labelIds", "labelTrainIds", "color")
 
     def find(self) -> tuple[Files, Files]:
         """Frames as PNG or JPEG; the label pictures that the label set reads (ids, trainIds or colours)."""
-        usual = "color" if self.load_labels(self.ontology).encoding == "color" else "labelIds"
+        label_set = self.load_labels(self.ontology)
+        kind = label_set.pictures or ("color" if label_set.encoding == "color" else "labelIds")
         frames = scan(self.root / "leftImg8bit" / self.split, "_leftImg8bit.png", "_leftImg8bit.jpg")
-        kind = self.kinds.get(self.labels, usual)
         return frames, scan(self.root / "gtFine" / self.split, f"_gtFine_{kind}.png")
 
 
@@ -185,7 +192,8 @@ class Comma10kReader(PublishedReader):
 
 
 class Bdd100kReader(PublishedReader):
-    """BDD100K (Yu et al., 2020), semantic segmentation; with `labels: bdd100k-lanes` also the lane marking masks.
+    """BDD100K (Yu et al., 2020), semantic segmentation; with `labels: bdd100k-lanes` (or any file with `pictures: lanes`)
+    also the lane marking masks.
 
     A lane mask byte holds the marking's kind in bits 0-2, and bit 3 is set where there is no marking (bdd100k,
     `eval/lane.py`). The two tasks overlap on a part of the frames: with lanes, only frames that have both are read.
@@ -193,7 +201,7 @@ class Bdd100kReader(PublishedReader):
 
     layout = "images/10k/SPLIT/*.jpg with labels/sem_seg/masks/SPLIT/*.png (and labels/lane/masks/*/*.png)"
     default_labels = "bdd100k"
-    lanes_label_set: ClassVar = "bdd100k-lanes"
+    pictures: ClassVar = ("lanes",)
     not_paint: ClassVar = (0, 4)  # crosswalk and road curb are no lane lines
     paint_offset: ClassVar = 1000
 
@@ -202,7 +210,7 @@ class Bdd100kReader(PublishedReader):
         frames = scan(self.root / "images/10k" / self.split, *PICTURES)
         labels = scan(self.root / "labels/sem_seg/masks" / self.split, ".png")
         self._lanes: Files = {}
-        if self.labels == self.lanes_label_set:
+        if self.load_labels(self.ontology).pictures == "lanes":
             # of any split: the two tasks were divided apart, and the semantic masks say which frames are val
             lanes = scan(self.root / "labels/lane/masks", ".png")
             self._lanes = {Path(name).name: path for name, path in lanes.items()}

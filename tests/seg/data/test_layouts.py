@@ -14,6 +14,7 @@ from trees import HEIGHT, WIDTH, camvid_tree, load, only_class, write_frame, wri
 
 from seg.data.open import READERS
 from seg.errors import SegError
+from seg.paths import configs
 
 
 def test_every_kind_has_a_reader() -> None:
@@ -60,6 +61,27 @@ def test_cityscapes_with_a_label_file_of_ones_own(
     write_label(tmp_path / f"gtFine/val/ulm/a_gtFine_{kind}.png", value)
     data = load(kind="cityscapes", root=tmp_path, split="val", labels=tmp_path / "mine.yaml")
     assert only_class(data, 0) == "pole"
+
+
+def copied(tmp_path: Path, labels: str, **changes: str) -> Path:
+    """A shipped label file under another name."""
+    content = yaml.safe_load((configs() / f"labels/{labels}.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "copy.yaml"
+    path.write_text(yaml.safe_dump({**content, "name": "copy", **changes}))
+    return path
+
+
+def test_a_copied_label_file_reads_the_same_pictures(tmp_path: Path) -> None:
+    write_frame(tmp_path / "leftImg8bit/val/ulm/a_leftImg8bit.png")
+    write_label(tmp_path / "gtFine/val/ulm/a_gtFine_labelIds.png", 7)
+    write_label(tmp_path / "gtFine/val/ulm/a_gtFine_labelTrainIds.png", 13)
+    source = {"kind": "cityscapes", "root": tmp_path, "split": "val"}
+    assert only_class(load(**source, labels=copied(tmp_path, "cityscapes-trainids")), 0) == "vehicle"
+    with pytest.raises(
+        SegError,
+        match=r"copy\.yaml: cityscapes has no label pictures 'trainIds' \(`pictures`\); did you mean 'labelTrainIds'",
+    ):
+        load(**source, labels=copied(tmp_path, "cityscapes-trainids", pictures="trainIds"))
 
 
 def test_camvid_small_release(tmp_path: Path) -> None:
@@ -145,6 +167,9 @@ def test_bdd100k_with_lanes(tmp_path: Path) -> None:
     label = data.sample(0).label_HW[0]
     assert [data.space.name(int(value)) for value in label] == ["road", "road", "lane", "road", "road", "lane"]
     write_label(tmp_path / "labels/lane/masks/train/a.png", 8, size=(HEIGHT, WIDTH + 1))
+    assert len(load(kind="bdd100k", root=tmp_path, split="val", labels=copied(tmp_path, "bdd100k-lanes"))) == 1
+    with pytest.raises(SegError, match=r"bdd100k has no label pictures 'lane' .*did you mean 'lanes'"):
+        load(kind="bdd100k", root=tmp_path, split="val", labels=copied(tmp_path, "bdd100k-lanes", pictures="lane"))
     with pytest.raises(SegError, match=r"the lane mask is 7x4, but .*a\.png is 6x4"):
         data.sample(0)
 
