@@ -43,11 +43,12 @@ class CardNotes(Strict):
 
 
 class Figures(Report):
-    """What `seg eval --json` writes: a report, of which file (its SHA-256), on which data."""
+    """What `seg eval --json` writes: a report, of which file (its SHA-256), on which data, at which (height, width) if one."""
 
     model: str
     sha256: str | None
     data: str
+    size: tuple[int, int] | None = None
 
 
 def write_card(

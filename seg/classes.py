@@ -40,6 +40,16 @@ class Ontology(Strict):
             raise ValueError(f"class names repeat: {list(self.names)}")
         return self
 
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Ontology:
+        """Label files write sets of classes as `road | lane`, and pixels that say nothing as `ignore`."""
+        for name in self.names:
+            if name.strip() == "ignore" or "|" in name or not name.strip():
+                raise ValueError(
+                    f"a class cannot be named {name!r}: label files say `ignore` for no class, and `a | b` for one of several"
+                )
+        return self
+
     def __len__(self) -> int:
         return len(self.classes)
 

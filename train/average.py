@@ -16,6 +16,7 @@ from torch import Tensor
 from seg.data.base import LabelledData, Sample
 from seg.data.open import open_data
 from seg.errors import SegError
+from seg.labels import differing_labels
 from seg.metrics import Report
 from seg.model.checkpoint import CheckpointMeta, load_network, save_checkpoint
 from seg.model.network import SegmentationAutoencoder
@@ -93,6 +94,11 @@ def _check_alike(run: Path, meta: CheckpointMeta, other_run: Path, other: Checkp
             raise SegError(
                 f"{run} and {other_run} differ in their {what}; expected trainings of one network on one data set"
             )
+    tables = zip(meta.labels or (), other.labels or (), strict=False)
+    if changed := [line for first, second in tables for line in differing_labels(first, second)]:
+        raise SegError(
+            f"{run} and {other_run} read labels differently ({changed[0]}); expected trainings on one data set"
+        )
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

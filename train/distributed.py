@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ import torch.distributed as dist
 import torch.distributed.nn.functional as dist_functional
 from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
+
+from seg.errors import SegError
 
 CPU = torch.device("cpu")
 
@@ -46,6 +49,22 @@ class World:
     def differentiable_sum(self, tensor: Tensor) -> Tensor:
         """The sum of `tensor` over all processes, through which gradients flow back to each of them."""
         return dist_functional.all_reduce(tensor) if self.size > 1 else tensor  # type: ignore[no-any-return]
+
+    def main_does(self, work: Callable[[], object]) -> None:
+        """Let the main process do `work` while the others wait; where it fails of a mistake, all of them end.
+
+        Raises:
+            Exception: in the main process, what `work` raises; in the others a SegError.
+        """
+        failed = torch.zeros(1)
+        try:
+            if self.is_main:
+                work()
+        except Exception:
+            self.max(failed.fill_(1))
+            raise
+        if self.max(failed):
+            raise SegError("the main process could not go on; it says why")
 
     def wait(self) -> None:
         """Wait until every process is here."""

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from seg.errors import InterruptedRunError, SegError
+from seg.labels import differing_labels
 from seg.model.checkpoint import CheckpointMeta, PretrainMeta, find_checkpoint, load_meta
 from train.batches import Batch, training_batches
 from train.distributed import join, leave
@@ -31,6 +32,10 @@ from train.state import checkpoint_to_resume, set_rate
 from train.task import Task
 
 AnyMeta = CheckpointMeta | PretrainMeta
+
+
+class NotFiniteError(SegError):
+    """A step whose loss or gradient is NaN or infinite."""
 
 
 def train(config: AnyRun, root: Path, *, resume: bool = False) -> AnyMeta:
@@ -52,9 +57,7 @@ def train(config: AnyRun, root: Path, *, resume: bool = False) -> AnyMeta:
             device = world.device
             torch.cuda.set_device(device)
         run = RunDirectory(root)
-        if world.is_main:
-            run.check(config, resume=resume)
-        world.wait()
+        world.main_does(lambda: run.check(config, resume=resume))
         last = checkpoint_to_resume(run.last) if resume else None
         parts = prepare(config, run, world, device, fresh=last is None)
         if last is not None:
@@ -70,13 +73,21 @@ def train(config: AnyRun, root: Path, *, resume: bool = False) -> AnyMeta:
 
 
 def _same_data(before: AnyMeta, now: AnyMeta) -> AnyMeta:
-    """The checkpoint's meta, if the run would go on with the data that it began with."""
+    """The checkpoint's meta, if the run would go on with the data that it began with, read in the same way."""
     if before.data_hash != now.data_hash:
         raise SegError(
             f"the training data are not those that the run began with (then {', '.join(before.data)}, now "
             f"{', '.join(now.data)}; files were added, taken away or redone): start a new run, or bring them back"
         )
-    return before
+    if not (isinstance(before, CheckpointMeta) and isinstance(now, CheckpointMeta)):
+        return before
+    tables = zip(before.labels or (), now.labels or (), strict=False)
+    if changed := list(dict.fromkeys(line for then, new in tables for line in differing_labels(then, new))):
+        raise SegError(
+            f"labels are read otherwise than when the run began ({'; '.join(changed[:4])}"
+            f"{', ...' if len(changed) > 4 else ''}): start a new run, or bring the label file back"
+        )
+    return before.model_copy(update={"labels": now.labels})  # which may know more raw labels by now
 
 
 def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -> AnyMeta:
@@ -86,6 +97,8 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
     rate = factor(parts.config.optimizer, total)
     while True:
         if _validation_due(parts):
+            if parts.state.progress.step % parts.config.checkpoint_every:
+                save_last(parts, run)  # a label that cannot be read must not cost the epoch
             validate(parts, run, monitor, stop)
         if progress.step >= total:
             break
@@ -93,7 +106,10 @@ def _run(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopRequest) -
         batch = next(batches)
         waited = time.perf_counter() - started
         set_rate(parts.state.optimizer, parts.config.optimizer.lr * rate(progress.step))
-        loss = train_step(parts, task, batch)
+        try:
+            loss = train_step(parts, task, batch)
+        except NotFiniteError as error:
+            raise SegError(f"{error}; {_way_on(parts, run)}") from None
         progress.step += 1
         progress.loss_sum += loss
         progress.loss_steps += 1
@@ -132,7 +148,7 @@ def train_step(parts: Parts, task: Task | DistributedDataParallel, batch: Batch)
     """One optimiser step; the batch's loss over all processes.
 
     Raises:
-        SegError: naming the batch's files, if the loss or a gradient is not finite; the weights are then unchanged.
+        NotFiniteError: naming the batch's files, if the loss or a gradient is not finite; the weights are then unchanged.
     """
     config, state, world = parts.config, parts.state, parts.world
     # dropout, mixing and corruption depend on the step alone, not on what ran before a resume
@@ -156,7 +172,7 @@ def train_step(parts: Parts, task: Task | DistributedDataParallel, batch: Batch)
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
     if not (torch.isfinite(norm) and math.isfinite(mean)):
         state.optimizer.zero_grad(set_to_none=True)
-        raise SegError(_not_finite(parts, batch, mean))
+        raise NotFiniteError(_not_finite(parts, batch, mean))
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.average.update(state.network, state.progress.step)
@@ -166,8 +182,18 @@ def train_step(parts: Parts, task: Task | DistributedDataParallel, batch: Batch)
 def _not_finite(parts: Parts, batch: Batch, loss: float) -> str:
     return (
         f"the loss is {loss:g} or its gradient is not finite at step {parts.state.progress.step}, on "
-        f"{sample_names(parts.train, batch.indices)}; look at these files, or lower optimizer.lr. "
-        "The last checkpoint is untouched: --resume goes on from it"
+        f"{sample_names(parts.train, batch.indices)}; look at these files"
+    )
+
+
+def _way_on(parts: Parts, run: RunDirectory) -> str:
+    """A resumed run would meet the same step again, and may not have another rate."""
+    lower = f"optimizer.lr={parts.config.optimizer.lr / 3:.1g}"
+    if checkpoint_to_resume(run.last) is None:
+        return f"if they are sound, start again with a lower rate ({lower}) and another --out"
+    return (
+        f"if they are sound, go on with a lower rate in a new run: init={run.last} {lower} and another --out; or, where that is "
+        "lost already, start again from the beginning with that rate"
     )
 
 
@@ -177,7 +203,6 @@ def validate(parts: Parts, run: RunDirectory, monitor: Monitor, stop: StopReques
     shown = parts.task.pictures(average) if world.is_main else None
     outcome = parts.task.validate(average, lambda items: monitor.validating(items, stop))
     if stop.agreed(world):  # half a validation says nothing: it is done again on resume
-        save_last(parts, run)
         _stop(parts, run, stop)
     progress.validated = progress.step // parts.plan.steps_per_epoch
     parts.meta = parts.meta.model_copy(update={"steps": progress.step, **outcome.meta})

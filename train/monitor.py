@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch.utils.tensorboard import SummaryWriter
 
 from seg.data.images import write_png
-from train.precision import has_bfloat16
 from train.report import write_report
 from train.run import RunDirectory
 from train.setup import Parts
@@ -43,8 +42,8 @@ class Monitor:
     def __enter__(self) -> Monitor:
         progress = self.parts.state.progress
         self.writer = SummaryWriter(str(self.run.tensorboard), purge_step=progress.step + 1) if self._main else None
-        if self.parts.config.precision == "bf16" and not has_bfloat16(self.parts.device):
-            self.console.print(f"{self.parts.device} has no bfloat16: computing in float32", highlight=False)
+        for note in self.parts.notes:
+            self.console.print(note, highlight=False, soft_wrap=True)
         self.bar.start()
         self.task: TaskID = self.bar.add_task("train", total=self.parts.total_steps, completed=progress.step, note="")
         return self

@@ -17,7 +17,7 @@ from seg.files import write_text
 from train.run import RunDirectory
 
 LEAST = 16
-"""How many frames of a source are looked at, however small its share."""
+"""How many frames of a source are looked at, however small its share; of `frames` in all where those are fewer."""
 
 
 def measure_pixels(data: LabelledData, run: RunDirectory, frames: int) -> None:
@@ -39,7 +39,9 @@ def measure_pixels(data: LabelledData, run: RunDirectory, frames: int) -> None:
         seen += label.size
     run.root.mkdir(parents=True, exist_ok=True)
     names = [data.space.name(value) for value in range(len(data.space.sets))]
-    counts = np.ceil(pixels * seen).astype(np.int64).tolist()  # a class that is there is never counted as absent
+    counts = (
+        np.ceil((pixels * seen).round(6)).astype(np.int64).tolist()
+    )  # a class that is there is never counted as absent
     write_text(run.label_pixels, json.dumps(dict(zip(names, counts, strict=False)), indent=1) + "\n")
 
 
@@ -48,7 +50,7 @@ def _by_source(data: LabelledData, frames: int) -> list[tuple[int, float]]:
     chosen = []
     start = 0
     for reader, share in zip(data.readers, data.shares(), strict=True):
-        count = min(len(reader), max(LEAST, round(share * frames)))
+        count = min(len(reader), max(min(LEAST, frames), round(share * frames)))
         chosen += [(start + place * len(reader) // count, share / count) for place in range(count)]
         start += len(reader)
     return chosen

@@ -51,7 +51,10 @@ class RunDirectory:
                 raise SegError(f"{self.root}: holds a run already; continue it with --resume, or choose another --out")
             before = load_config(type(config), self.config_file)
             if changes := _differences(before, config):
-                raise SegError(f"{self.root}: cannot resume with another config ({'; '.join(changes)})")
+                raise SegError(
+                    f"{self.root}: cannot resume with another config ({'; '.join(changes)}); leave the change out, or start a "
+                    f"new run from its weights with init={self.root} and another --out"
+                )
         elif not self._never_began():
             raise SegError(f"{self.root}: is not empty and holds no run; choose another --out")
         else:

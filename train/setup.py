@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -10,13 +11,22 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from seg.classes import Ontology, load_ontology
-from seg.config import EncoderConfig, LoopConfig, PretrainConfig, RunConfig
+from seg.config import EncoderConfig, LoopConfig, ModelConfig, PretrainConfig, RunConfig
 from seg.data.base import LabelledData
 from seg.data.open import label_space, open_data
 from seg.errors import SegError
 from seg.labels import LabelSpace
 from seg.model.autoencoder import Autoencoder
-from seg.model.checkpoint import CheckpointMeta, PretrainMeta, load_autoencoder, load_weights, start_from
+from seg.model.checkpoint import (
+    CheckpointMeta,
+    MisfitError,
+    PretrainMeta,
+    find_checkpoint,
+    load_autoencoder,
+    load_meta,
+    load_weights,
+    start_from,
+)
 from seg.model.network import SegmentationAutoencoder, build_network
 from seg.model.unfold import start_from_file
 from seg.paths import configs, expand
@@ -28,6 +38,8 @@ from train.losses import SegmentationLoss, value_weights
 from train.origins import origins_of, origins_of_encoder
 from train.pixels import measure_pixels, measured_pixels
 from train.plan import BatchPlan
+from train.precheck import check_validation, unseen_scale
+from train.precision import has_bfloat16
 from train.reconstruction import ReconstructionTask
 from train.run import RunDirectory, config_hash, data_hash, data_names, versions
 from train.segmentation import SegmentationTask
@@ -43,7 +55,7 @@ Model = TypeVar("Model", bound=EncoderConfig)
 
 @dataclass
 class Parts:
-    """A run's fixed parts and its state. `meta` is written into every checkpoint."""
+    """A run's fixed parts and its state. `meta` is written into every checkpoint; `notes` are said once, at the start."""
 
     config: AnyRun
     train: LabelledData
@@ -54,6 +66,7 @@ class Parts:
     device: torch.device
     world: World
     meta: CheckpointMeta | PretrainMeta
+    notes: tuple[str, ...] = ()
 
     @property
     def total_steps(self) -> int:
@@ -89,9 +102,7 @@ def prepare(config: AnyRun, run: RunDirectory, world: World, device: torch.devic
     """
     ontology = load_ontology(config.ontology)
     if world.size > 1:  # videos are decoded once, into the cache: by one process
-        if world.is_main:
-            label_space(config.data, ontology)
-        world.wait()
+        world.main_does(lambda: label_space(config.data, ontology))
     space = label_space(config.data, ontology)
     train = open_data(config.data.train, ontology, space, config.data.cache)
     val = open_data(config.data.val, ontology, space, config.data.cache)
@@ -107,7 +118,21 @@ def prepare(config: AnyRun, run: RunDirectory, world: World, device: torch.devic
     torch.manual_seed(config.seed)
     make = _segmentation if isinstance(config, RunConfig) else _reconstruction
     task, meta = make(config, ground, fresh)  # type: ignore[arg-type]
-    return Parts(config, train, val, plan, State(task.network, config.optimizer), task, device, world, meta)
+    parts = Parts(config, train, val, plan, State(task.network, config.optimizer), task, device, world, meta)
+    parts.notes = _notes(parts)
+    return parts
+
+
+def _notes(parts: Parts) -> tuple[str, ...]:
+    """What whoever starts the run had better know."""
+    config = parts.config
+    notes = []
+    if config.precision == "bf16" and not has_bfloat16(parts.device):
+        notes.append(f"{parts.device} has no bfloat16: computing in float32")
+    if isinstance(config, RunConfig):
+        frame = parts.val.frame(0).shape
+        notes.append(unseen_scale(config.augment, (frame[0], frame[1]), parts.meta.size))
+    return tuple(note for note in notes if note)
 
 
 @dataclass(frozen=True)
@@ -146,22 +171,25 @@ def _segmentation(config: RunConfig, ground: Ground, fresh: bool) -> tuple[Segme
     network = build_network(len(ontology), config.model if fresh else _from_nowhere(config.model))
     origins = origins_of_encoder(config.model.encoder_weights) if fresh else ()
     if config.init is not None and fresh:
-        origins = _start(network, config.init, ontology, ground.train)
+        origins = _start(network, config, ground)
         if config.freeze_norms:
             _check_norms(network)
     _place(network, config, ground)
-    if world.is_main:
-        measure_pixels(ground.train, ground.run, config.weight_frames)
-    world.wait()
+    if fresh:
+        world.main_does(lambda: check_validation(ground.val))
+    world.main_does(lambda: measure_pixels(ground.train, ground.run, config.weight_frames))
     weight_S = value_weights(measured_pixels(ground.train, ground.run), space, config.loss.weight_power)
     loss = SegmentationLoss(config.loss, space, weight_S, world.differentiable_sum)
     setting = ground.setting(config)
     task = SegmentationTask(network, config, ontology, loss, setting)
-    return task, CheckpointMeta(ontology=ontology, origins=origins, **ground.about(config, setting.size))
+    labels = tuple(label_set.table() for label_set in (*ground.train.label_sets, *ground.val.label_sets))
+    return task, CheckpointMeta(ontology=ontology, origins=origins, labels=labels, **ground.about(config, setting.size))
 
 
-def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, train: LabelledData) -> tuple[Origin, ...]:
+def _start(network: SegmentationAutoencoder, config: RunConfig, ground: Ground) -> tuple[Origin, ...]:
     """Weights from a run, a checkpoint, an exported file or a shipped network; what they were made from."""
+    init, model, ontology, train = config.init, config.model, ground.ontology, ground.train
+    assert init is not None
     try:
         path = resolve_model(expand(init))
     except SegError as error:
@@ -175,8 +203,24 @@ def _start(network: SegmentationAutoencoder, init: str, ontology: Ontology, trai
     if path.suffix == ".onnx":
         start_from_file(network, ontology, path, (train.frame(index) for index in train.drawn(MEASURED)))
     else:
-        start_from(network, ontology, path)
+        folder = find_checkpoint(path)
+        try:
+            start_from(network, ontology, folder)
+        except MisfitError as error:
+            raise SegError(f"init: {error}{_other_model(folder, model)}") from None
     return origins_of(path)
+
+
+def _other_model(path: Path, model: ModelConfig) -> str:
+    """What the run to start from says of its network otherwise than `model`, for a message."""
+    theirs = load_meta(path).config.model
+    shared = sorted(set(type(theirs).model_fields) & set(type(model).model_fields) - {"encoder_weights"})
+    other = [
+        f"model.{key}: {getattr(theirs, key)} there, {getattr(model, key)} here"
+        for key in shared
+        if getattr(theirs, key) != getattr(model, key)
+    ]
+    return f" ({'; '.join(other)})" if other else ""
 
 
 def _check_norms(network: nn.Module) -> None:

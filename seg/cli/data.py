@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from rich.console import Console
 
     from seg.classes import Ontology
@@ -97,7 +99,14 @@ def _print_shares(result: Audit, console: Console) -> None:
     table.add_column("class", no_wrap=True)
     for name in shares:
         frames = result.frames.get(name, sum(result.frames.values()))
-        table.add_column(f"{name}\n{frames} frames", justify="right", overflow="fold")
+        size = f"\n{_sizes(result.sizes[name])}" if name in result.sizes else ""
+        table.add_column(f"{name}\n{frames} frames{size}", justify="right", overflow="fold")
     for row in shares["total"]:
         table.add_row(row, *(f"{100 * column[row]:.3f} %" for column in shares.values()))
     console.print(table)
+
+
+def _sizes(frames: Counter[tuple[int, int]]) -> str:
+    """The frames' size as WIDTHxHEIGHT or, of several, the smallest and the largest."""
+    ordered = [f"{width}x{height}" for height, width in sorted(frames, key=lambda size: size[0] * size[1])]
+    return " to ".join(dict.fromkeys([ordered[0], ordered[-1]])) if ordered else "-"

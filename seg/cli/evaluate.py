@@ -17,17 +17,24 @@ if TYPE_CHECKING:
     from seg.classes import Ontology
     from seg.config import AnyData, DataConfig
     from seg.data.base import LabelledData, Sample
+    from seg.labels import LabelTable
     from seg.metrics import Report
     from train.evaluate import U8
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network to measure: its classes, the data in its own record, and how it answers for samples read ahead."""
+    """A network to measure: its classes, the data in its own record, and how it answers for samples read ahead.
+
+    `size` is the (height, width) that the network sees, None where that is each frame's own. `labels` is how the labels of its
+    training were read, where it says so.
+    """
 
     ontology: Ontology
     own_data: Callable[[], DataConfig]
     pairs: Callable[[LabelledData, int], Iterator[tuple[Sample, U8]]]
+    size: tuple[int, int] | None
+    labels: tuple[LabelTable, ...] = ()
 
 
 def evaluate(
@@ -86,10 +93,11 @@ def evaluate(
     data = _open_data(sources, opened.ontology, None if root or config else model)
     if json_file is not None:
         spare_data(json_file, data)
+    _warn_of_labels(opened, data)
     report, names = _measure(opened, data, workers)
     print_report(report, f"{model} on {names}")
     if json_file is not None:
-        _write(json_file, report, path, names)
+        _write(json_file, report, path, names, opened.size)
 
 
 def _open_data(sources: Sequence[AnyData], ontology: Ontology, recorded_by: Path | None) -> LabelledData:
@@ -107,6 +115,17 @@ def _open_data(sources: Sequence[AnyData], ontology: Ontology, recorded_by: Path
         ) from None
 
 
+def _warn_of_labels(model: Model, data: LabelledData) -> None:
+    """Say on stderr where a label file reads otherwise than in the model's training."""
+    from seg.labels import differing_labels
+
+    for table in (label_set.table() for label_set in data.label_sets):
+        changes = [differing_labels(then, table) for then in model.labels if then.label_set == table.label_set]
+        if changes and all(changes):  # two files may share a name: one of them is enough
+            told = "; ".join(changes[0][:4]) + (f" and {len(changes[0]) - 4} more" if len(changes[0]) > 4 else "")
+            typer.echo(f"seg: warning: labels are read otherwise than in training: {told}", err=True)
+
+
 def _measure(opened: Model, data: LabelledData, workers: int) -> tuple[Report, str]:
     """The figures, and the names of the data that they are of."""
     from rich.progress import track
@@ -118,12 +137,12 @@ def _measure(opened: Model, data: LabelledData, workers: int) -> tuple[Report, s
     return report, ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
 
 
-def _write(output: Path, report: Report, model: Path, names: str) -> None:
-    """The figures as JSON, with the names of the model and of the data that they are of."""
+def _write(output: Path, report: Report, model: Path, names: str, size: tuple[int, int] | None) -> None:
+    """The figures as JSON, with the names of the model and of the data that they are of, and the network's size."""
     from seg.files import sha256, write_text
 
     digest = sha256(model) if model.is_file() else None
-    figures = {"model": model.name, "sha256": digest, "data": names, **report.model_dump(mode="json")}
+    figures = {"model": model.name, "sha256": digest, "data": names, "size": size, **report.model_dump(mode="json")}
     write_text(output, json.dumps(figures, indent=1) + "\n")
 
 
@@ -156,11 +175,14 @@ def _checkpoint(path: Path, size: str | None, provider: str | None, device: str 
         raise SegError("--provider is for ONNX files; a run's network is moved with --device")
     network, meta = load_network(path)
     where = choose_device(device or "auto")
-    predict = network_predictor(network.to(where), parse_size(size) or meta.size, where)
+    seen = parse_size(size) or meta.size
+    predict = network_predictor(network.to(where), seen, where)
     return Model(
         meta.ontology,
         lambda: meta.config.data,
         lambda data, workers: predictions(predict, data, range(len(data)), workers),
+        seen,
+        meta.labels or (),
     )
 
 
@@ -178,8 +200,10 @@ def _onnx(path: Path, size: str | None, provider: str | None, device: str | None
     if device is not None:
         raise SegError("--device is for runs; what runs an ONNX file is chosen with --provider")
     segmenter = Segmenter(path, provider=provider or "cpu", streams=None)
+    policy = segmenter.spec.size
     return Model(
         segmenter.spec.as_ontology(),
         lambda: parse(DataConfig, segmenter.spec.training.validation, f"{path}'s data section"),
         lambda data, _: segmented(segmenter, data),
+        (policy.height, policy.width) if policy.kind == "fixed" else None,
     )

@@ -110,7 +110,7 @@ class LoopConfig(Strict):
     network too. With `freeze_norms` batch norms keep the statistics that came with it: those of mixed or tiny batches would
     not be those of the frames to come. An epoch is `epoch_size` samples (default: as many as there are). `batch_size` is
     of one process, split into `accumulate` parts. `device` is `auto`, `cpu` or `cuda`. A checkpoint is
-    written every `checkpoint_every` steps and after each validation, which comes every `val_every` epochs.
+    written every `checkpoint_every` steps, and before and after each validation, which comes every `val_every` epochs.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -149,7 +149,7 @@ class RunConfig(LoopConfig):
 
     `ontology` names the classes. `init` may be a run of `seg pretrain`. Validation sees frames at `val_size` (height,
     width; default: the first validation frame's own), which is also the size that is deployed. Class weights are measured
-    on `weight_frames` frames.
+    on about `weight_frames` frames: each source's share of them, but 16 where it has as many.
     """
 
     ontology: str = "drive"

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import numpy as np
 import numpy.typing as npt
 
-from seg.classes import Ontology
+from seg.classes import IGNORE, Ontology
 from seg.config import DataConfig
 from seg.data.base import LabelledData, Reader
 from seg.data.open import open_cache, open_readers
@@ -33,11 +33,12 @@ AHEAD = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """What reading one item gave: its pixels by label value (int64, 256 bins) or None, its frame's hash, its errors."""
+    """What reading one item gave: its pixels by label value (int64, 256 bins) or None, its frame's hash, errors and size."""
 
     pixels: npt.NDArray[np.int64] | None
     content: bytes | None
     problems: tuple[str, ...]
+    size: tuple[int, int] | None = None
 
 
 @dataclass
@@ -48,12 +49,14 @@ class Audit:
         data: all sources as one sequence.
         frames: how many frames each data set has (`train: camvid/train` -> 367), in the order of the config.
         pixels: pixels by label value (int64, 256 bins; 255 is ignore) of each data set.
+        sizes: how many frames of each (height, width) each data set has.
         problems: one line for each thing that is wrong; none when the data are sound.
     """
 
     data: LabelledData
     frames: dict[str, int] = field(default_factory=dict)
     pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    sizes: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def shares(self) -> dict[str, dict[str, float]]:
@@ -110,6 +113,7 @@ def audit(
     for name, reader in readers.items():
         result.frames[name] = len(reader)
         result.pixels[name] = np.zeros(256, dtype=np.int64)
+        result.sizes[name] = Counter()
         result.problems += [f"{path}: this frame has no label" for path in reader.unlabelled]
         result.problems += [f"{path}: this label has no frame" for path in reader.frameless]
     overlap = _Overlap()
@@ -118,11 +122,19 @@ def audit(
         result.problems += finding.problems
         if finding.pixels is not None:
             result.pixels[owner] += finding.pixels
+        if finding.size is not None:
+            result.sizes[owner][finding.size] += 1
         if finding.content is not None:
             overlap.add(owner.split(":")[0], finding.content, index)
         if progress:
             progress(index + 1, len(data))
     result.problems += overlap.problems(data)
+    for part in ("train", "val"):
+        pixels = sum(
+            (each for name, each in result.pixels.items() if name.startswith(f"{part}:")), np.zeros(256, np.int64)
+        )
+        if pixels.any() and not pixels[:IGNORE].any():  # none at all: what could not be read is listed
+            result.problems.append(f"none of the frames of {part} has a labelled pixel")
     return result
 
 
@@ -181,7 +193,7 @@ def inspect(data: LabelledData, index: int) -> Finding:
             pixels = np.bincount(label_HW.ravel(), minlength=256).astype(np.int64)
         except SegError as error:
             problems.append(str(error))
-    return Finding(pixels, content, tuple(problems))
+    return Finding(pixels, content, tuple(problems), None if frame is None else (frame.shape[0], frame.shape[1]))
 
 
 def _describe(data: LabelledData, first: int, more: int) -> str:

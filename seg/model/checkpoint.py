@@ -21,6 +21,7 @@ from seg.classes import Ontology, load_ontology
 from seg.config import PretrainConfig, RunConfig
 from seg.errors import SegError
 from seg.files import take_place
+from seg.labels import LabelTable
 from seg.metrics import Report
 from seg.model.autoencoder import Autoencoder
 from seg.model.network import SegmentationAutoencoder, build_network
@@ -30,6 +31,10 @@ from seg.strict import Strict, parse
 
 WEIGHTS = "weights.safetensors"
 META = "meta.json"
+
+
+class MisfitError(SegError):
+    """Weights of another network than the one that is to take them."""
 
 
 class Meta(Strict):
@@ -52,10 +57,15 @@ class Meta(Strict):
 
 
 class CheckpointMeta(Meta):
-    """Of a segmentation network: its classes, and the `report` of the last validation; `size` is what is deployed."""
+    """Of a segmentation network: its classes, and the `report` of the last validation; `size` is what is deployed.
+
+    `labels` says how the raw labels of each source were read, those of training first; null in checkpoints from before it
+    was recorded.
+    """
 
     ontology: Ontology
     config: RunConfig
+    labels: tuple[LabelTable, ...] | None = None
     report: Report | None = None
 
 
@@ -192,12 +202,15 @@ def load_autoencoder(path: Path, prefer: str = "best") -> tuple[Autoencoder, Pre
 
 
 def load_weights(network: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Put named tensors into a network; SegError naming the first that does not fit."""
+    """Put named tensors into a network; MisfitError naming the first that does not fit."""
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        raise SegError(f"{source}: the weights do not fit the network: {lines[min(1, len(lines) - 1)]}") from None
+        first = lines[min(1, len(lines) - 1)]
+        named, *others = first.split('", "')  # of missing or unexpected tensors all are named
+        more = f'" and {len(others)} more' if others else ""
+        raise MisfitError(f"{source}: the weights do not fit the network: {named}{more}") from None
 
 
 def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path) -> None:
@@ -206,10 +219,12 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     Of a pretraining run the encoder and its code are taken, and the reconstruction decoder where this network has one; what
     it has learned is kept, and the scale of its weights is that of fresh ones (`seg.model.scale`).
     Of a run for other classes everything is taken but the classifiers, which start fresh.
-    Auxiliary classifiers are of training alone: those that only one of the two networks has stay fresh, or behind.
+    Auxiliary classifiers and the reconstruction decoder are of training alone: what only one of the two networks has stays
+    fresh, or behind.
 
     Raises:
-        SegError: if it has another shape.
+        MisfitError: if it has another shape.
+        SegError: for a missing or damaged checkpoint.
     """
     folder = find_checkpoint(path)
     meta = load_meta(folder)
@@ -218,11 +233,12 @@ def start_from(network: SegmentationAutoencoder, ontology: Ontology, path: Path)
     if isinstance(meta, PretrainMeta):
         fresh: tuple[str, ...] = ("decoder.", "head.", "auxiliary.")
         left: tuple[str, ...] = () if network.reconstruction is not None else ("reconstruction.",)
-    elif meta.ontology.names == ontology.names:
-        fresh = ("auxiliary.",)
-        left = tuple(name for name in tensors if name.startswith(fresh) and name not in own)
     else:
-        fresh = left = ("head.", "auxiliary.")
+        fresh = left = () if meta.ontology.names == ontology.names else ("head.", "auxiliary.")
+        for part in ("auxiliary.", "reconstruction."):
+            fresh += (part,)
+            if not any(name.startswith(part) for name in own):
+                left += (part,)
     kept = {name: value for name, value in own.items() if name.startswith(fresh)}
     taken = {name: value for name, value in tensors.items() if not name.startswith(left)}
     load_weights(network, kept | taken, str(folder))

@@ -99,7 +99,7 @@ def _encoder_error(name: str, from_hub: str | None, error: Exception) -> SegErro
     if from_hub is not None:
         return SegError(
             f"encoder_weights: imagenet: the weights of {name!r} could not be fetched ({type(error).__name__}); "
-            "go on with encoder_weights=null (from scratch) or with a local .safetensors file"
+            "go on with model.encoder_weights=null (from scratch) or with a local .safetensors file"
         )
     return SegError(f"encoder {name!r}: {error}")
 

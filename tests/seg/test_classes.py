@@ -59,6 +59,11 @@ def test_an_ontology_of_ones_own_is_a_yaml_file(tmp_path: Path) -> None:
         ("name: x\nclasses: [{name: a, color: [0, 0, 0]}, {name: a, color: [1, 1, 1]}]\n", "repeat"),
         ("name: x\nclasses: [{name: a, color: [0, 0, 256]}, {name: b, color: [1, 1, 1]}]\n", "256"),
         ("name: x\nclasses: [{name: a, colour: [0, 0, 0]}, {name: b, color: [1, 1, 1]}]\n", "did you mean 'color'"),
+        (
+            "name: x\nclasses: [{name: ignore, color: [0, 0, 0]}, {name: b, color: [1, 1, 1]}]\n",
+            "cannot be named 'ignore'",
+        ),
+        ("name: x\nclasses: [{name: a|b, color: [0, 0, 0]}, {name: c, color: [1, 1, 1]}]\n", "cannot be named"),
         ("[1, 2]", "expected a mapping"),
         ("name: [", "not valid YAML"),
     ],

@@ -168,5 +168,7 @@ def test_a_base_that_cannot_be_read_is_named(tmp_path, text, told):
 def test_a_size_of_one_number_is_named(tmp_path, override):
     path = tmp_path / "run.yaml"
     path.write_text(TEXT)
-    with pytest.raises(SegError, match=override.partition("=")[0]):
+    with pytest.raises(
+        SegError, match=rf"{override.partition('=')[0]}: expected \[height, width\], such as \[512, 1024\]"
+    ):
         load_run_config(path, [override])

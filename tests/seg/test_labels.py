@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seg.classes import IGNORE, load_ontology
 from seg.errors import SegError
-from seg.labels import LabelSet, LabelSpace, load_label_set, pack_color
+from seg.labels import LabelSet, LabelSpace, differing_labels, load_label_set, pack_color
 from seg.paths import configs
 
 FILES = sorted((configs() / "labels").glob("*.yaml"))
@@ -167,6 +167,34 @@ def test_the_full_set_is_ignore(tmp_path: Path) -> None:
     label_set = load_label_set(write_labels(tmp_path / "mine.yaml", {0: "a", 1: "b"}, onto), load_ontology("drive"))
     encode = LabelSpace(label_set.ontology, [label_set]).encoder(label_set)
     assert encode(np.array([[0, 1]], np.uint8), "x").tolist() == [[IGNORE, 1]]
+
+
+def test_tables_tell_what_a_label_file_says_by_now(tmp_path: Path) -> None:
+    rules = {"drive": {"road | lane": ["a"], "vehicle": ["b"], "ignore": ["c"]}}
+    before = load_label_set(
+        write_labels(tmp_path / "mine.yaml", {3: "a", 1: "b", 12: "c"}, rules), load_ontology("drive")
+    )
+    assert before.table().reads == {"3": "road|lane", "1": "vehicle", "12": "ignore"}
+    assert differing_labels(before.table(), before.table()) == []
+    rules["drive"] = {"road": ["a"], "vehicle": ["b", "d"]}
+    after = load_label_set(
+        write_labels(tmp_path / "mine.yaml", {3: "a", 1: "b", 13: "d"}, rules), load_ontology("drive")
+    )
+    # one that was unknown then was an error, never a class
+    assert differing_labels(before.table(), after.table()) == [f"{after.name}: 3 was road|lane, is road"]
+
+
+def test_a_table_of_colours_is_written_as_in_the_file() -> None:
+    reads = load_label_set("camvid32", load_ontology("drive")).table().reads
+    assert (reads["128 64 128"], reads["192 192 128"]) == ("road", "pole")
+
+
+def test_names_whose_ids_come_with_the_data_are_the_same_in_each_version() -> None:
+    named = load_label_set("mapillary", load_ontology("drive"))
+    some = list(named.raw.values())[:3]
+    one, other = (named.with_ids(dict(enumerate(order))).table() for order in (some, some[::-1]))
+    assert one.reads.keys() == set(some)
+    assert differing_labels(one, other) == []
 
 
 def camvid_on_drive() -> tuple[LabelSet, LabelSpace]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import runs
 import torch
+from PIL import Image
 from timm.layers import BatchNormAct2d
 from torch import nn
 
@@ -137,6 +138,16 @@ def first_step(tmp_path, accumulate, **changes):
     loss = train_step(parts, parts.task, batch)
     moments = {name: parts.state.optimizer.state[p]["exp_avg"] for name, p in parts.state.network.named_parameters()}
     return loss, moments, parts.state.network
+
+
+def test_a_mistake_in_the_data_is_one_line_of_one_process(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    Image.fromarray(np.full((64, 96), 99, dtype=np.uint8)).save(tmp_path / "data/train/labels/0.png")
+    config = runs.write_config(tmp_path / "tiny.yaml", data=data, batch_size=1)
+    first, second = pair(tmp_path, "train", config, "-o", tmp_path / "run")
+    assert (first.code, second.code) == (2, 2)
+    assert "train/labels/0.png: raw labels that" in first.stderr
+    assert second.stderr == "seg: the main process could not go on; it says why\n"
 
 
 def test_accumulated_parts_are_the_whole_batch(tmp_path, monkeypatch):

@@ -4,12 +4,15 @@ import json
 import re
 import shutil
 import signal
+from pathlib import Path
 
+import numpy as np
 import pytest
 import runs
+from PIL import Image
 
 from seg.errors import SegError
-from seg.model.checkpoint import load_meta, load_network
+from seg.model.checkpoint import find_checkpoint, load_meta, load_network
 from train.loop import _same_data
 
 WRITTEN = ("weights.safetensors", "trained.safetensors", "optimizer.safetensors", "state.json")
@@ -47,12 +50,12 @@ KILLS = {
     "before the first checkpoint": (runs.before_call, ("train.loop", "train_step", 2)),
     "mid-epoch": (runs.before_call, ("train.loop", "train_step", 6)),
     "writing the first checkpoint": (runs.half_written, (2,)),
-    "writing a later checkpoint": (runs.half_written, (9,)),
-    "writing the best": (runs.half_written, (4,)),
-    "before the old checkpoint steps aside": (runs.before_call, ("pathlib", "Path.rename", 3)),
-    "between the two renames": (runs.before_call, ("seg.model.checkpoint", "Path.rename", 4)),
+    "writing a later checkpoint": (runs.half_written, (12,)),
+    "writing the best": (runs.half_written, (7,)),
+    "before the old checkpoint steps aside": (runs.before_call, ("pathlib", "Path.rename", 2)),
+    "between the two renames": (runs.before_call, ("seg.model.checkpoint", "Path.rename", 3)),
     "after a validation's record, before its checkpoint": (runs.before_call, ("train.monitor", "write_report", 2)),
-    "before the last checkpoint": (runs.before_call, ("train.loop", "save_last", 5)),
+    "before the last checkpoint": (runs.before_call, ("train.loop", "save_last", 6)),
 }
 
 
@@ -83,8 +86,17 @@ def test_a_run_directory_stands_for_its_config(train, whole, tmp_path):
 
 def test_killed_again_and_again(train, whole, tmp_path):
     """Each time between the two renames, where only the checkpoint of before is left."""
-    for _ in range(3):
-        assert train("--resume", hook=runs.before_call, given=("pathlib", "Path.rename", 4)).code == -signal.SIGKILL
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for number in (
+        3,
+        4,
+        5,
+    ):  # a save before the first validation, the one after it, and that again after a best of its own
+        assert (
+            train("--resume", hook=runs.before_call, given=("pathlib", "Path.rename", number)).code == -signal.SIGKILL
+        )
+        assert (checkpoints / ".last.old").is_dir()
+        assert not (checkpoints / "last").exists()
     # the next save meets the checkpoint that stepped aside, and dies before the new one has its name
     assert train("--resume", hook=runs.before_call, given=("pathlib", "Path.rename", 1)).code == -signal.SIGKILL
     assert train("--resume").code == 0
@@ -144,6 +156,7 @@ def test_another_config_is_refused(train, whole, tmp_path):
     ended = train("batch_size=3", "--resume")
     assert ended.code == 2
     assert "cannot resume with another config (batch_size: was 2, now 3)" in ended.stderr
+    assert f"init={tmp_path / 'run'} and another --out" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert_same_run(tmp_path / "run", whole)
 
@@ -169,11 +182,61 @@ def test_a_loss_that_is_not_finite_names_the_files(tmp_path):
     step = int(re.search(r"not finite at step (\d+)", line)[1])
     named = re.findall(rf"{re.escape(str(tmp_path))}/data/train/(?:images|labels)/\d\.png", line)
     assert len(set(named)) == 4  # two frames and their labels
-    assert "--resume" in line
+    # a resume would meet the same step again, and takes no other rate: what the line advises is done
+    assert "--resume" not in line
+    advice = re.search(r"(init=\S+) (optimizer\.lr=\S+) and another --out", line).groups()
     network, meta = load_network(tmp_path / "run", "last")
     assert meta.steps == step > 0
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
     assert all(value.isfinite().all() for value in network.state_dict().values())
+    assert Path(advice[0].removeprefix("init=")) == find_checkpoint(tmp_path / "run", "last")
+    assert float(advice[1].removeprefix("optimizer.lr=")) == pytest.approx(3e29)
+
+
+def test_a_loss_that_is_not_finite_before_anything_was_saved(tmp_path):
+    config = runs.write_config(tmp_path / "tiny.yaml", optimizer={"lr": 1e38, "warmup": 0}, checkpoint_every=100)
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", "epochs=1", "epoch_size=400")
+    assert ended.code == 2
+    assert "start again with a lower rate" in ended.stderr
+    assert "init=" not in ended.stderr
+
+
+def own_labels(tmp_path, data):
+    """Let `data` be read by a copy of its label file, which may then be edited."""
+    labels = tmp_path / "mine.yaml"
+    labels.write_text((runs.ROOT / "configs/labels/synthetic.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    for sources in data.values():
+        sources[0]["labels"] = str(labels)
+
+    def edit(*changes):
+        text = labels.read_text(encoding="utf-8")
+        for before, after in changes:
+            assert before in text
+            text = text.replace(before, after, 1)
+        labels.write_text(text, encoding="utf-8")
+
+    return edit
+
+
+@pytest.mark.parametrize("mended", ["picture", "label file"])
+def test_what_a_validation_cannot_read_costs_no_epoch(tmp_path, mended):
+    """The steps before are kept, and a resume goes on once the picture or the label file is mended."""
+    data = runs.folder_data(tmp_path / "data", val=40)
+    edit = own_labels(tmp_path, data)
+    odd = tmp_path / "data" / "val" / "labels" / "1.png"
+    Image.fromarray(np.full((64, 96), 99, dtype=np.uint8)).save(odd)
+    config = runs.write_config(tmp_path / "tiny.yaml", data=data, checkpoint_every=100)
+    ended = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run")
+    assert ended.code == 2
+    assert f"{odd}: raw labels that" in ended.stderr
+    assert load_meta(tmp_path / "run" / "checkpoints" / "last").steps == 3
+    if mended == "picture":
+        Image.fromarray(np.zeros((64, 96), dtype=np.uint8)).save(odd)
+    else:
+        edit(("  13: cyclist", "  13: cyclist\n  99: tram"), ("vehicle: [vehicle]", "vehicle: [vehicle, tram]"))
+    resumed = runs.seg(tmp_path, "train", config, "-o", tmp_path / "run", "--resume")
+    assert resumed.code == 0, resumed.stderr
+    assert ("99" in load_meta(tmp_path / "run" / "checkpoints" / "best").labels[1].reads) == (mended != "picture")
 
 
 def test_records_that_a_kill_cut_short(train, whole, tmp_path):
@@ -187,9 +250,31 @@ def test_records_that_a_kill_cut_short(train, whole, tmp_path):
     assert metrics.read_text(encoding="utf-8") == text
 
 
+def test_labels_that_are_read_otherwise_by_now_are_refused(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    edit = own_labels(tmp_path, data)
+    config = runs.write_config(tmp_path / "tiny.yaml", data=data, epochs=1)
+    assert runs.seg(tmp_path, "train", config, "-o", tmp_path / "run").code == 0
+    # both classes are there before and after: no set of classes comes or goes
+    edit(("road: [road]", "road: [road, pavement]"), ("building, pavement,", "building,"))
+    ended = runs.seg(tmp_path, "train", tmp_path / "run", "--resume")
+    assert ended.code == 2
+    assert "labels are read otherwise than when the run began (synthetic: 4 was background, is road)" in ended.stderr
+    measured = runs.seg(tmp_path, "eval", tmp_path / "run")
+    assert measured.code == 0
+    assert "labels are read otherwise than in training: synthetic: 4 was background, is road" in measured.stderr
+    edit(("name: synthetic", "name: another"))
+    assert "another: 4 was background" in runs.seg(tmp_path, "train", tmp_path / "run", "--resume").stderr
+
+
+def test_a_run_from_before_labels_were_kept_goes_on_and_keeps_them(whole):
+    meta = load_meta(whole / "checkpoints" / "last")
+    assert _same_data(meta.model_copy(update={"labels": None}), meta).labels == meta.labels
+
+
 def test_other_data_are_refused(whole):
     meta = load_meta(whole / "checkpoints" / "last")
-    assert _same_data(meta, meta) is meta
+    assert _same_data(meta, meta) == meta
     with pytest.raises(SegError, match=r"synthetic/0 \(6 frames\), now synthetic/0 \(7 frames\)"):
         _same_data(meta, meta.model_copy(update={"data_hash": "0", "data": ("synthetic/0 (7 frames)",)}))
 

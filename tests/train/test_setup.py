@@ -72,6 +72,30 @@ def test_data_without_a_labelled_pixel(tmp_path):
         parts_of(tmp_path, data=data)
 
 
+def test_validation_frames_without_a_labelled_pixel(tmp_path):
+    data = runs.folder_data(tmp_path / "data")
+    for path in (tmp_path / "data" / "val" / "labels").iterdir():
+        Image.fromarray(np.full((64, 96), 11, dtype=np.uint8)).save(path)
+    with pytest.raises(SegError, match=r"no pixel of the validation frames has a label.*`seg data check`"):
+        parts_of(tmp_path, data=data)
+
+
+def test_a_start_from_another_network_says_what_differs(tmp_path, tmp_path_factory):
+    run = runs.trained(tmp_path_factory)
+    with pytest.raises(
+        SegError, match=r"^init: .* and [0-9]+ more \(model\.decoder: linknet there, fpn here; "
+    ) as caught:
+        parts_of(tmp_path, init=str(run), model__decoder="fpn", model__decoder_options={})
+    assert len(str(caught.value)) < 500
+
+
+def test_a_run_that_did_not_reconstruct_is_a_start_for_one_that_does(tmp_path, tmp_path_factory):
+    run = runs.trained(tmp_path_factory)
+    started = parts_of(tmp_path, init=str(run), model__reconstruction=True).task.network.state_dict()
+    for name, value in load_network(run)[0].state_dict().items():
+        assert torch.equal(started[name], value), name
+
+
 def test_the_parts_of_a_run(tmp_path):
     parts = parts_of(tmp_path)
     assert (parts.total_steps, parts.plan.steps_per_epoch) == (6, 3)

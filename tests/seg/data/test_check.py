@@ -92,6 +92,28 @@ def test_every_fault_is_listed(tree: Path, workers: int) -> None:
     assert "val/val_0.png" in overlap
 
 
+def test_a_part_without_a_labelled_pixel_is_a_fault(tree: Path) -> None:
+    for path in (tree / "valannot").iterdir():
+        write_label(path, 11)
+    assert run_audit(tree).problems == ["none of the frames of val has a labelled pixel"]
+
+
+def test_labels_that_nobody_mapped_are_not_called_missing_too(tree: Path) -> None:
+    for path in (tree / "valannot").iterdir():
+        write_label(path, 99)
+    problems = run_audit(tree).problems
+    assert len(problems) == 3
+    assert all("raw labels that" in problem for problem in problems)
+
+
+def test_sizes_of_frames_are_counted(tree: Path) -> None:
+    write_frame(tree / "val/val_0.png", size=(2 * HEIGHT, 3 * WIDTH))
+    write_label(tree / "valannot/val_0.png", 3, size=(2 * HEIGHT, 3 * WIDTH))
+    sizes = run_audit(tree).sizes
+    assert sizes["train: camvid/train"] == {(HEIGHT, WIDTH): 6}
+    assert sizes["val: camvid/val"] == {(HEIGHT, WIDTH): 2, (2 * HEIGHT, 3 * WIDTH): 1}
+
+
 def test_overlap_is_found_by_content_in_whatever_file(tree: Path) -> None:
     picture = Image.open(tree / "train/train_2.png").convert("RGBA")
     (tree / "val/val_1.png").unlink()
@@ -217,6 +239,7 @@ def test_command_prints_shares_and_writes_the_sheet(run_file: Path, capsys: pyte
     out = capsys.readouterr().out
     assert "9 frames, no errors" in out
     assert "33.333 %" in out
+    assert f"{WIDTH}x{HEIGHT}" in out
     with Image.open("out/data-check/tiny.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.mode == "RGB"
