@@ -95,14 +95,17 @@ def _print_shares(result: Audit, console: Console) -> None:
     from rich.table import Table
 
     shares = result.shares()
-    table = Table(title="share of pixels")
-    table.add_column("class", no_wrap=True)
+    table = Table(title="pixels of each class in percent")
+    table.add_column("", no_wrap=True)
     for name in shares:
-        frames = result.frames.get(name, sum(result.frames.values()))
-        size = f"\n{_sizes(result.sizes[name])}" if name in result.sizes else ""
-        table.add_column(f"{name}\n{frames} frames{size}", justify="right", overflow="fold")
+        table.add_column(name, justify="right", overflow="fold")
+    frames = [str(result.frames.get(name, sum(result.frames.values()))) for name in shares]
+    table.add_row("frames", *frames)
+    table.add_row(
+        "size", *(_sizes(result.sizes[name]) if name in result.sizes else "" for name in shares), end_section=True
+    )
     for row in shares["total"]:
-        table.add_row(row, *(f"{100 * column[row]:.3f} %" for column in shares.values()))
+        table.add_row(row, *(f"{100 * column[row]:.3f}" for column in shares.values()))
     console.print(table)
 
 

@@ -29,7 +29,7 @@ class FolderReader(FileReader):
         frames, labels = _match(root, source.images), _match(root, source.masks)
         for pattern, found in ((source.images, frames), (source.masks, labels)):
             if not found:
-                raise SegError(f"folder: no file fits {root / pattern}; expected {{name}} to stand for each name")
+                raise SegError(f"folder: no file fits {root / pattern}; {_seen(root, pattern)}")
         if source.split_file is not None:
             split_file = root / expand(source.split_file)  # an absolute one stays as it is
             names = list(dict.fromkeys(read_names(split_file)))
@@ -46,6 +46,20 @@ class FolderReader(FileReader):
         super().__init__(f"folder/{root.name}", label_set, frames, labels, limit=source.limit)
 
 
+def _seen(root: Path, pattern: str) -> str:
+    """What there is where the files of `pattern` were looked for, for a message."""
+    folder = _folder(root, pattern)
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    some = [path.relative_to(folder).as_posix() for path in files_below(folder) if not path.name.startswith(".")][:3]
+    return f"{folder} holds {', '.join(sorted(some))}, ..." if some else f"{folder} holds no file"
+
+
+def _folder(root: Path, pattern: str) -> Path:
+    """The folder that all files of `pattern` lie in."""
+    return root / pattern.partition("{name}")[0].rpartition("/")[0]
+
+
 def _match(root: Path, pattern: str) -> dict[str, Path]:
     """The files that fit `pattern`, by what stands for `{name}`, which may contain `/`; what follows it, in any case.
 
@@ -54,7 +68,7 @@ def _match(root: Path, pattern: str) -> dict[str, Path]:
     """
     before, after = pattern.split("{name}")
     found: dict[str, Path] = {}
-    for path in files_below((root / before).parent if "/" in before else root):
+    for path in files_below(_folder(root, pattern)):
         text = path.relative_to(root).as_posix()
         name = text[len(before) : len(text) - len(after)]
         fits = text.startswith(before) and text.lower().endswith(after.lower())

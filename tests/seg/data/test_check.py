@@ -238,7 +238,7 @@ def test_command_prints_shares_and_writes_the_sheet(run_file: Path, capsys: pyte
     assert exit_code("data", "check", run_file, "--workers", "1") == 0
     out = capsys.readouterr().out
     assert "9 frames, no errors" in out
-    assert "33.333 %" in out
+    assert "33.333" in out
     assert f"{WIDTH}x{HEIGHT}" in out
     with Image.open("out/data-check/tiny.png") as sheet:
         assert sheet.format == "PNG"
