@@ -52,8 +52,8 @@ on-%: stretches
 mean: $(SEEDS:%=on-%)
 	$(BIN)/seg average $(SEEDS:%=$(RUNS)/camvid-on-%) --out $(RUNS)/camvid-mean --overwrite
 
-drive: stretches
-	$(BIN)/seg train configs/train/drive.yaml init=$(RUNS)/camvid --out $(RUNS)/drive --resume
+drive: mean
+	$(BIN)/seg train configs/train/drive.yaml init=$(RUNS)/camvid-mean --out $(RUNS)/drive --resume
 
 model-%:
 	$(BIN)/seg calibrate $(RUNS)/$(RUN) --overwrite
