@@ -93,7 +93,6 @@ def evaluate(
     data = _open_data(sources, opened.ontology, None if root or config else model)
     if json_file is not None:
         spare_data(json_file, data)
-    _warn_of_labels(opened, data)
     report, names = _measure(opened, data, workers)
     print_report(report, f"{model} on {names}")
     if json_file is not None:
@@ -132,6 +131,7 @@ def _measure(opened: Model, data: LabelledData, workers: int) -> tuple[Report, s
 
     from train.evaluate import evaluate as confusion_of
 
+    _warn_of_labels(opened, data)
     shown = track(opened.pairs(data, workers), total=len(data), description="evaluating", transient=True)
     report = confusion_of(shown, data).report(data.label_sets)
     return report, ", ".join(f"{reader.dataset} ({len(reader)} frames)" for reader in data.readers)
