@@ -245,7 +245,9 @@ def test_folder_with_a_split_file(tmp_path: Path) -> None:
 
 def test_folder_that_fits_nothing(tmp_path: Path) -> None:
     folder_tree(tmp_path)
-    with pytest.raises(SegError, match=r"no file fits .*{name}\.bmp; .*/truth holds day/a\.png, day/b\.png, night/a\.png"):
+    with pytest.raises(
+        SegError, match=r"no file fits .*{name}\.bmp; .*/truth holds day/a\.png, day/b\.png, night/a\.png"
+    ):
         load(root=tmp_path, **{**FOLDER, "masks": "truth/{name}.bmp"})
     with pytest.raises(SegError, match=r"no file fits .*; there is no folder .*/lables"):
         load(root=tmp_path, **{**FOLDER, "masks": "lables/{name}.png"})
