@@ -47,6 +47,7 @@ def check(
     from seg.cli import Terminated
     from seg.cli.datasets import spare_data
     from seg.config import load_run_config
+    from seg.data.check import open_named
     from seg.data.images import write_png
     from seg.data.sheet import contact_sheet
     from seg.errors import InterruptedRunError
@@ -56,6 +57,8 @@ def check(
     ontology = load_ontology(run.ontology)
     path = sheet or Path("out/data-check") / f"{config.stem}.png"
     claim(path, overwrite=overwrite or sheet is None)  # the one in out/ is ours to renew
+    if path.exists():  # before the audit, which may take an hour
+        spare_data(path, open_named(run.data, ontology)[1])
     console = Console()
     try:
         result = _audit(run.data, ontology, workers, console)
@@ -65,7 +68,6 @@ def check(
         raise InterruptedRunError(f"{word}; no contact sheet was written", exit_code=code) from None
     _print_shares(result, console)
     if picture is not None:
-        spare_data(path, result.data)
         write_png(path, picture)
         console.print(f"contact sheet: {path}", markup=False, highlight=False, soft_wrap=True)
     for problem in result.problems:

@@ -74,7 +74,7 @@ class Audit:
         }
 
 
-def _open(config: DataConfig, ontology: Ontology) -> tuple[dict[str, Reader], LabelledData]:
+def open_named(config: DataConfig, ontology: Ontology) -> tuple[dict[str, Reader], LabelledData]:
     """The readers of all sources, named by their part in the run, and all of them as one sequence.
 
     Raises:
@@ -108,7 +108,7 @@ def audit(
         SegError: if a source cannot be opened at all.
         KeyboardInterrupt: on Ctrl-C, with no process left behind.
     """
-    readers, data = _open(config, ontology)
+    readers, data = open_named(config, ontology)
     result = Audit(data)
     for name, reader in readers.items():
         result.frames[name] = len(reader)

@@ -274,6 +274,20 @@ def test_command_keeps_a_sheet_that_exists(run_file: Path, tmp_path: Path, capsy
     assert sheet.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_sheet_never_replaces_a_frame_and_says_so_before_the_audit(
+    run_file: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the audit began")
+
+    monkeypatch.setattr("seg.data.check.audit", never)
+    frame = tree / "train/train_0.png"
+    before = frame.read_bytes()
+    assert exit_code("data", "check", run_file, "--sheet", frame, "--overwrite") == 2
+    assert str(frame) in capsys.readouterr().err
+    assert frame.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
