@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from seg.classes import IGNORE
-from seg.data.base import LabelledData
+from seg.data.base import LabelledData, evenly
 from seg.errors import SegError
 from seg.files import write_text
 from train.run import RunDirectory
@@ -39,9 +39,8 @@ def measure_pixels(data: LabelledData, run: RunDirectory, frames: int) -> None:
         seen += label.size
     run.root.mkdir(parents=True, exist_ok=True)
     names = [data.space.name(value) for value in range(len(data.space.sets))]
-    counts = (
-        np.ceil((pixels * seen).round(6)).astype(np.int64).tolist()
-    )  # a class that is there is never counted as absent
+    # rounded up: a class that is there is never counted as absent
+    counts = np.ceil((pixels * seen).round(6)).astype(np.int64).tolist()
     write_text(run.label_pixels, json.dumps(dict(zip(names, counts, strict=False)), indent=1) + "\n")
 
 
@@ -50,8 +49,8 @@ def _by_source(data: LabelledData, frames: int) -> list[tuple[int, float]]:
     chosen = []
     start = 0
     for reader, share in zip(data.readers, data.shares(), strict=True):
-        count = min(len(reader), max(min(LEAST, frames), round(share * frames)))
-        chosen += [(start + place * len(reader) // count, share / count) for place in range(count)]
+        places = evenly(len(reader), max(min(LEAST, frames), round(share * frames)))
+        chosen += [(start + place, share / len(places)) for place in places]
         start += len(reader)
     return chosen
 

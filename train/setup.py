@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,20 +119,17 @@ def prepare(config: AnyRun, run: RunDirectory, world: World, device: torch.devic
     torch.manual_seed(config.seed)
     make = _segmentation if isinstance(config, RunConfig) else _reconstruction
     task, meta = make(config, ground, fresh)  # type: ignore[arg-type]
-    parts = Parts(config, train, val, plan, State(task.network, config.optimizer), task, device, world, meta)
-    parts.notes = _notes(parts)
-    return parts
+    notes = _notes(config, ground, meta.size)
+    return Parts(config, train, val, plan, State(task.network, config.optimizer), task, device, world, meta, notes)
 
 
-def _notes(parts: Parts) -> tuple[str, ...]:
+def _notes(config: AnyRun, ground: Ground, size: tuple[int, int]) -> tuple[str, ...]:
     """What whoever starts the run had better know."""
-    config = parts.config
     notes = []
-    if config.precision == "bf16" and not has_bfloat16(parts.device):
-        notes.append(f"{parts.device} has no bfloat16: computing in float32")
+    if config.precision == "bf16" and not has_bfloat16(ground.device):
+        notes.append(f"{ground.device} has no bfloat16: computing in float32")
     if isinstance(config, RunConfig):
-        frame = parts.val.frame(0).shape
-        notes.append(unseen_scale(config.augment, (frame[0], frame[1]), parts.meta.size))
+        notes.append(unseen_scale(config.augment, ground.frame, size))
     return tuple(note for note in notes if note)
 
 
@@ -147,10 +145,16 @@ class Ground:
     world: World
     device: torch.device
 
+    @cached_property
+    def frame(self) -> tuple[int, int]:
+        """(height, width) of the first validation frame."""
+        first = self.val.frame(0)
+        return first.shape[0], first.shape[1]
+
     def setting(self, config: AnyRun) -> Setting:
         """Where the task works; `size` is that of the first frame unless the config says it."""
-        first = self.val.frame(0)
-        return Setting(self.val, config.val_size or (first.shape[0], first.shape[1]), self.device, self.world)
+        frame = self.frame  # read wherever the size comes from: what cannot be read is found here
+        return Setting(self.val, config.val_size or frame, self.device, self.world)
 
     def about(self, config: AnyRun, size: tuple[int, int]) -> dict[str, Any]:
         """What every checkpoint's meta says."""

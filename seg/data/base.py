@@ -188,8 +188,7 @@ class LabelledData:
 
     def spread(self, count: int) -> list[int]:
         """At most `count` items, evenly spread over all, from the first on."""
-        count = min(count, len(self))
-        return [position * len(self) // count for position in range(count)]
+        return evenly(len(self), count)
 
     def drawn(self, count: int) -> list[int]:
         """At most `count` items, evenly spread; each source has the share of them that it has in training.
@@ -271,6 +270,12 @@ class LabelledData:
         """The probability of drawing each item, float64, summing to 1: its source's share, spread evenly."""
         sizes = [len(reader) for reader in self.readers]
         return np.repeat(self.shares() / sizes, sizes)
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """At most `count` of the numbers below `length`, evenly spread, from 0 on."""
+    count = min(count, length)
+    return [position * length // count for position in range(count)]
 
 
 def _label_kind(label_set: LabelSet, space: LabelSpace) -> str:
