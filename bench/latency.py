@@ -1,9 +1,9 @@
-"""Size and speed of every architecture that the README names, and CamVid accuracy against latency as a picture.
+"""Size and speed of every architecture that docs/performance.md names, and CamVid accuracy against latency as a picture.
 
     python -m bench.latency --commands    # one training for each, all with the recipe of configs/train/camvid-quick.yaml
     python -m bench.latency --keep out/latency --export-only    # the slow half; needs no quiet machine
     python -m bench.latency --keep out/latency --json out/latency.json --runs runs/arch-*
-    python -m bench.latency --figures bench/latency.json --runs runs/arch-* --overwrite    # more runs, the speeds of the README
+    python -m bench.latency --figures bench/latency.json --runs runs/arch-* --overwrite    # more runs, the speeds kept there
 
 Architectures are the networks of configs/train/*.yaml and those of bench/architectures.py, all with CamVid's 11
 classes; a run of another network is measured as well. What is timed is what a user gets: the file of profile `frame`

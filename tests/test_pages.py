@@ -82,14 +82,17 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_library_example_runs(folder, capsys):
-    first, *others = blocks("python")
+    (example,) = blocks("python")
     names: dict = {}
-    exec(compile(first, "README.md", "exec"), names)
-    assert "Segmenter" in first
+    exec(compile(example, "README.md", "exec"), names)
+    assert "Segmenter" in example
     assert names["painted"].shape == (30, 50, 3)
     assert capsys.readouterr().out.count("% car") == 3
-    for block in others:
-        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_example_of_reading_the_contract_runs(folder, capsys):
+    for block in blocks("python", "docs/deploying.md"):
+        exec(compile(block, "docs/deploying.md", "exec"), {})
     assert "background" in capsys.readouterr().out
 
 
@@ -126,17 +129,20 @@ def test_make_targets_and_scripts_exist(page):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 
+def anchors(page: Path) -> set[str]:
+    """What `#...` of a link to the page can name: its headings, in lower case and without punctuation."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    headings = {
-        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
-        for line in re.findall(r"^#+ (.*)", text(page), re.M)
-    }
     for target in re.findall(r"\]\(([^)\s]+)\)", text(page)):
         if not target.startswith(("http:", "https:")):
-            path, _, anchor = target.partition("#")
-            assert ((ROOT / page).parent / path).exists(), target
-            assert path or anchor in headings, target
+            name, _, anchor = target.partition("#")
+            path = (ROOT / page).parent / name if name else ROOT / page
+            assert path.exists(), target
+            assert not anchor or anchor in anchors(path), target
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -177,19 +183,25 @@ def names_to_be_found() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(names_to_be_found())))
-def test_the_readme_names_everything_that_can_be_chosen(name):
-    assert f"`{name}`" in text()
+def test_the_pages_name_everything_that_can_be_chosen(name):
+    assert any(f"`{name}`" in text(page) for page in PAGES)
+
+
+def test_the_pages_name_every_command():
+    told = "\n".join(text(page) for page in PAGES)
+    for name in typer.main.get_command(app).commands:
+        assert re.search(rf"\bseg {name}\b", told), name
 
 
 def test_mean_iou_is_defined_in_the_codes_own_words():
-    assert PROTOCOL in " ".join(re.sub(r"^> ?", "", text(), flags=re.MULTILINE).split())
+    assert PROTOCOL in " ".join(re.sub(r"^> ?", "", text("docs/training.md"), flags=re.MULTILINE).split())
 
 
 @pytest.mark.parametrize("profile", get_args(Profile))
 def test_the_tensors_of_a_profile_are_those_of_the_contract(profile):
     from export.profiles import signature
 
-    row = next(line for line in text().splitlines() if line.startswith(f"| `{profile}`"))
+    row = next(line for line in text("docs/deploying.md").splitlines() if line.startswith(f"| `{profile}`"))
     tensors = signature(profile, 4, 6, 5)
     for tensor in (tensors.input, *tensors.outputs):
         assert f"`{tensor.name}` {tensor.dtype} {tensor.layout} " in row
