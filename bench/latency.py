@@ -45,7 +45,6 @@ from bench.espnet import PEER, PUBLISHED, ESPNet, write_frame_file
 from bench.plot import draw, table
 from export import ExportOptions, export_run
 from infer import Segmenter
-from infer.onnx_file import read_metadata
 from seg.classes import load_ontology
 from seg.config import ModelConfig, load_run_config
 from seg.data.synthetic import SyntheticScenes
@@ -53,6 +52,7 @@ from seg.errors import SegError
 from seg.files import claim, sha256, write_text
 from seg.model import build_network
 from seg.model.checkpoint import WEIGHTS, CheckpointMeta, save_checkpoint
+from seg.onnx_file import read_metadata
 from seg.runtime import distribution_version
 from seg.runtime.openvino_runtime import the_core
 from seg.spec import ModelSpec

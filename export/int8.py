@@ -20,14 +20,15 @@ import onnxruntime as ort
 
 from export.layers import Layers
 from export.onnx_file import ExportOptions, export_run
-from export.parity import Parity, classes_of, feed
+from export.parity import Parity, classes_of
 from seg.data.base import LabelledData
 from seg.errors import SegError
 from seg.files import atomic, claim
-from seg.geometry import fit_frame, fit_map
+from seg.geometry import feed, fit_frame, fit_map
 from seg.metrics import Confusion, Report
 from seg.model.checkpoint import find_checkpoint
 from seg.model.monitor import load_monitor
+from seg.onnx_file import seal
 from seg.spec import SAFE_BITS, WEIGHT_BITS, MetricRecord, ModelSpec
 
 U8 = npt.NDArray[np.uint8]
@@ -253,3 +254,4 @@ def _save(rounded: Path, output: Path, spec: ModelSpec) -> None:
     with atomic(output) as temporary:
         onnx.save(model, temporary)
         onnx.checker.check_model(str(temporary), full_check=True)
+        seal(temporary)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from export.parity import FLOAT16, Parity, check_parity
-from export.profiles import GRAPHS, signature
+from export.profiles import GRAPHS, PLAIN, Feed, signature
 from export.storage import Storage, store_as_float16
 from seg.config import DataConfig
 from seg.errors import SegError
@@ -27,6 +27,7 @@ from seg.geometry import fit_frame
 from seg.model.autoencoder import Autoencoder
 from seg.model.checkpoint import WEIGHTS, CheckpointMeta, PretrainMeta, find_checkpoint, load_trained
 from seg.model.monitor import Monitor, load_monitor
+from seg.onnx_file import seal
 from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecord
 
 OPSET = 20
@@ -38,7 +39,8 @@ class ExportOptions:
 
     `profile` None is `frame`, or `restore` for a run of `seg pretrain`, whose only one it is. `weights` is how the file
     stores them; it computes in float32 either way. `novelty` off leaves the monitor's novelty out, and keeps code and
-    hash: for a file that goes to cameras which nobody has calibrated it for.
+    hash: for a file that goes to cameras which nobody has calibrated it for. `feed` is how the program that feeds a file of
+    profile `logits` or `argmax` prepares its floats.
     """
 
     profile: Profile | None = None
@@ -48,6 +50,7 @@ class ExportOptions:
     name: str | None = None
     licence: str = "not stated; the licences of the training data apply"
     novelty: bool = True
+    feed: Feed = PLAIN
 
 
 def export_run(
@@ -85,7 +88,13 @@ def export_run(
             f"{run}: has no novelty to leave out, nor code and hash to keep: run `seg calibrate` on it, and export in profile "
             "frame"
         )
-    graph = GRAPHS[profile](network, *([monitor, options.novelty] if monitor is not None else [])).eval()
+    if profile in ("logits", "argmax"):
+        extras: list[object] = [options.feed]
+    elif options.feed != PLAIN:
+        raise SegError(f"profile {profile!r} takes bytes, RGB; how floats are fed is for profiles logits and argmax")
+    else:
+        extras = [monitor, options.novelty] if monitor is not None else []
+    graph = GRAPHS[profile](network, *extras).eval()
     spec = _spec(run, meta, profile, options, size, monitor)
     program = _program(graph, spec, size)
     fitted = [fit_frame(frame, size) for frame in frames]
@@ -102,6 +111,7 @@ def export_run(
             store_as_float16(temporary)
             onnx.checker.check_model(str(temporary), full_check=True)
             parity = check_parity(network, temporary, spec, fitted, FLOAT16, monitor)
+        seal(temporary)
     return spec, parity
 
 
@@ -166,18 +176,22 @@ def _spec(
     ontology = meta.ontology if isinstance(meta, CheckpointMeta) else None
     classes = ontology.classes if ontology is not None else ()
     tensors = signature(
-        profile, *axes, len(classes), monitor.shape.values if monitor is not None else 0, options.novelty
+        profile, *axes, len(classes), monitor.shape.values if monitor is not None else 0, options.novelty, options.feed
     )
     return ModelSpec(
         name=options.name or meta.run,
         profile=profile,
         ontology=ontology.name if ontology is not None else "none",
         classes=classes,
+        color_order="BGR" if options.feed.bgr else "RGB",
         value_range=tensors.value_range,
+        mean=options.feed.mean,
+        std=options.feed.std,
         size=SizePolicy(kind="dynamic" if options.dynamic else "fixed", height=size[0], width=size[1]),
         inputs=(tensors.input,),
         outputs=tensors.outputs,
         network={**_network(meta), "weights": options.weights},
+        model=meta.config.model.model_dump(mode="json") if isinstance(meta, CheckpointMeta) else None,
         training=TrainingRecord(
             run=meta.run,
             origins=meta.origins,

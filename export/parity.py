@@ -13,6 +13,7 @@ import onnxruntime as ort
 import torch
 
 from seg.errors import SegError
+from seg.geometry import feed
 from seg.model.autoencoder import Autoencoder
 from seg.model.monitor import BITS, Monitor
 from seg.spec import ModelSpec
@@ -187,13 +188,6 @@ def _compare_watch(
             f"the hash in {len(wrong)} bits that are no ties; nothing was written"
         )
     return novelty
-
-
-def feed(frame_HWC: npt.NDArray[np.uint8], spec: ModelSpec) -> npt.NDArray[np.generic]:
-    """A frame, uint8 RGB (H, W, 3), as the input of the file's profile."""
-    if spec.profile in ("frame", "restore"):
-        return frame_HWC[None]
-    return np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
 
 
 def classes_of(answer: npt.NDArray[np.generic], spec: ModelSpec) -> npt.NDArray[np.generic]:

@@ -15,7 +15,7 @@ from infer.session import Session
 from infer.stream import Answers, answered
 from seg.errors import SegError
 from seg.frame import Frame
-from seg.geometry import fit_frame, fit_map
+from seg.geometry import feed, fit_frame, fit_map
 from seg.shipped import resolve_model
 from seg.spec import ModelSpec
 
@@ -98,9 +98,9 @@ class Segmenter:
         rgb_HWC = frame.rgb_HWC if isinstance(frame, Frame) else frame
         check_picture(rgb_HWC)
         start = time.perf_counter()
-        tensor = self._preprocess(rgb_HWC)
+        tensor = self.prepare(rgb_HWC)
         ready = time.perf_counter()
-        answers = self._session.run(tensor)
+        answers = self.run(tensor)
         answered = time.perf_counter()
         self._check_numbers(answers)
         classes, confidence = self._read(answers)
@@ -132,16 +132,16 @@ class Segmenter:
         """
         return answered(source, self, self.streams)
 
-    def _preprocess(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
+    def run(self, tensor: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
+        """The network's outputs by name, at its own size, for what `prepare` makes of a frame."""
+        return self._session.run(tensor)
+
+    def prepare(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
         """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""
         size = self.spec.size
         if size.kind == "fixed":
             rgb_HWC = fit_frame(rgb_HWC, (size.height, size.width))
-        if self.spec.inputs[0].layout == "NHWC":
-            return np.ascontiguousarray(rgb_HWC)[None]
-        low, high = self.spec.value_range
-        planes = np.ascontiguousarray(rgb_HWC.transpose(2, 0, 1), dtype=np.float32)
-        return (planes * np.float32((high - low) / 255) + np.float32(low))[None]
+        return feed(rgb_HWC, self.spec)
 
     def _check_numbers(self, answers: Mapping[str, npt.NDArray[Any]]) -> None:
         """SegError if an answer holds what is no number, which would read as one class everywhere.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from infer.onnx_file import read_metadata
 from seg.errors import SegError
+from seg.onnx_file import read_metadata
 from seg.runtime import AUTO_ORDER, COMPUTES, OWNERS, Runtime, distribution_version, load, precision_of, runtime_problem
 from seg.spec import SAFE_BITS, WEIGHT_BITS, ModelSpec
 

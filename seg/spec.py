@@ -21,6 +21,12 @@ Profile = Literal["frame", "logits", "argmax", "restore"]
 """`restore` answers frames and knows no classes; the others answer classes."""
 
 
+Colours = tuple[float, float, float]
+"""A value each for red, green and blue."""
+
+Deviation = Annotated[float, Field(gt=0)]
+
+
 class TensorSpec(Strict):
     """One input or output of the graph: its name, dtype, axes and meaning. Axes are sizes, or names where dynamic; K are
     the values of a code."""
@@ -35,15 +41,19 @@ class TensorSpec(Strict):
 class SizePolicy(Strict):
     """Which frame sizes the graph takes.
 
-    `fixed`: exactly height x width; `infer` stretches other frames, bilinear between the centres of pixels and without
-    smoothing (OpenCV's INTER_LINEAR), and answers at their own size: class maps and confidence by the nearest centre
-    (INTER_NEAREST_EXACT), restored frames bilinear. `dynamic`: any size; height and width are then the size it was
+    `fixed`: exactly height x width; other frames are stretched to it as `frame` says (OpenCV's INTER_LINEAR), and answers
+    go back to the frame's own size: maps of classes and confidence as `map` says, for pixel i of m from n
+    (`seg.geometry.nearest`), restored frames bilinear. `dynamic`: any size; height and width are then the size it was
     trained and checked at.
     """
 
     kind: Literal["fixed", "dynamic"]
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
+    frame: Literal["stretched, bilinear between pixel centres, no antialiasing"] = (
+        "stretched, bilinear between pixel centres, no antialiasing"
+    )
+    map: Literal["nearest, (2 * i + 1) * n // (2 * m)"] = "nearest, (2 * i + 1) * n // (2 * m)"
 
 
 class Origin(Strict):
@@ -86,7 +96,10 @@ class MetricRecord(Strict):
 class ModelSpec(Strict):
     """Everything a program needs to run the network and to read its answers.
 
-    `classes` is empty for profile `restore`, and only there.
+    `classes` is empty for profile `restore`, and only there. A frame is fed with values in `value_range`, of which red, green
+    and blue then lose their `mean` and are divided by their `std`, in planes ordered as `color_order` says; bytes are fed as
+    they are. `model` is the network's config (`seg.config.ModelConfig`), from which `seg import` builds it again; null in
+    files from before it was recorded, and for profile `restore`.
     """
 
     version: Literal[1] = 1
@@ -94,13 +107,16 @@ class ModelSpec(Strict):
     profile: Profile
     ontology: str
     classes: tuple[ClassInfo, ...]
-    color_order: Literal["RGB"] = "RGB"
+    color_order: Literal["RGB", "BGR"] = "RGB"
     value_range: tuple[float, float]
+    mean: Colours = (0.0, 0.0, 0.0)
+    std: tuple[Deviation, Deviation, Deviation] = (1.0, 1.0, 1.0)
     normalization: Literal["in graph"] = "in graph"
     size: SizePolicy
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     network: dict[str, str]
+    model: dict[str, Any] | None = None
     training: TrainingRecord
     metrics: MetricRecord | None
     versions: dict[str, str]
@@ -129,7 +145,8 @@ class ModelSpec(Strict):
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], source: str) -> ModelSpec:
-        """Read the contract from an ONNX file's metadata.
+        """Read the contract from an ONNX file's metadata. Keys that it does not know are left alone: a newer program may
+        add some, and what would change the meaning of others comes with another `version`.
 
         Raises:
             SegError: where `source` carries none, or one that this version does not understand.
@@ -139,9 +156,14 @@ class ModelSpec(Strict):
                 f"{source}: not a model of this project (no {METADATA_KEY!r} in its metadata); make one with `seg export`"
             )
         try:
-            return cls.model_validate_json(metadata[METADATA_KEY])
+            return cls.model_validate_json(metadata[METADATA_KEY], extra="ignore")
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             why = f"{where}: {first['msg']}" if where else first["msg"]
-            raise SegError(f"{source}: its deploy contract cannot be read ({why}); export it again") from None
+            what = (
+                "a newer segmentation-autoencoder wrote it, upgrade this one"
+                if where == "version"
+                else "export it again"
+            )
+            raise SegError(f"{source}: its deploy contract cannot be read ({why}); {what}") from None

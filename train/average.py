@@ -59,10 +59,7 @@ def average(
     if len(runs) < 2:
         raise SegError(f"a mean needs two runs or more, got {len(runs)}")
     place = RunDirectory(root)
-    if place.metrics_file.exists() or (root.exists() and not place.best.exists() and any(root.iterdir())):
-        raise SegError(f"{root}: holds something else than a mean; choose another --out")
-    if place.best.exists() and not overwrite:
-        raise SegError(f"{root}: exists; give --overwrite to replace it, or choose another --out")
+    place.claim(overwrite=overwrite)
     where = choose_device(device)
     loaded = [load_network(run) for run in runs]
     first, meta = loaded[0]

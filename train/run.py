@@ -60,6 +60,17 @@ class RunDirectory:
         else:
             self.label_pixels.unlink(missing_ok=True)  # perhaps of other data
 
+    def claim(self, *, overwrite: bool) -> None:
+        """Check that a network that was not trained here may be written as this folder's only checkpoint.
+
+        Raises:
+            SegError: if a run or something else is there, or such a network and `overwrite` is false.
+        """
+        if self.metrics_file.exists() or (self.root.exists() and not self.best.exists() and any(self.root.iterdir())):
+            raise SegError(f"{self.root}: holds something else; choose another --out")
+        if self.best.exists() and not overwrite:
+            raise SegError(f"{self.root}: exists; give --overwrite to replace it, or choose another --out")
+
     def _never_began(self) -> bool:
         """Whether the folder is empty, or holds just what a run writes before its first step."""
         held = {entry.name for entry in self.root.iterdir()} if self.root.exists() else set()

@@ -21,7 +21,7 @@ def card(
 ) -> None:
     """Write a model card: data and licences, figures with their protocol, use, known failures."""
     from export.card import write_card
-    from infer.onnx_file import read_metadata
+    from seg.onnx_file import read_metadata
     from seg.shipped import resolve_model
     from seg.spec import ModelSpec
 

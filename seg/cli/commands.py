@@ -10,6 +10,7 @@ from seg.cli import (
     calibrate,
     card,
     compress,
+    contract,
     curate,
     data,
     demo,
@@ -17,6 +18,8 @@ from seg.cli import (
     embed,
     evaluate,
     export,
+    golden,
+    import_file,
     infer,
     inspect,
     pretrain,
@@ -35,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("eval")(evaluate.evaluate)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
+    app.command("import")(import_file.import_file)
     app.command("card")(card.card)
     app.add_typer(data.app, name="data")
     app.command("infer")(infer.infer)
@@ -45,6 +49,8 @@ def register(app: typer.Typer) -> None:
     app.command("curate")(curate.curate)
     app.command("compress")(compress.compress)
     app.command("decompress")(compress.decompress)
+    app.command("contract")(contract.contract)
+    app.command("golden")(golden.golden)
     app.command("bench")(bench.bench)
     app.command("inspect")(inspect.inspect)
     app.command("doctor")(doctor.doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -37,6 +38,18 @@ Symmetric = Annotated[
     bool, typer.Option("--symmetric", help="With --int8: no zero points, as TensorRT wants; slower on processors.")
 ]
 
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        help="Profiles logits and argmax: what the program that feeds the file subtracts from 0..1 [0,0,0].",
+    ),
+]
+Std = Annotated[
+    str | None, typer.Option(metavar="R,G,B", help="Likewise: what it divides by after that, for each colour [1,1,1].")
+]
+Bgr = Annotated[bool, typer.Option("--bgr", help="Likewise: its planes are blue, green, red.")]
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory or checkpoint folder.")],
@@ -58,6 +71,9 @@ def export(
     no_novelty: Annotated[
         bool, typer.Option("--no-novelty", help="Leave a calibrated run's novelty out of the file; code and hash stay.")
     ] = False,
+    mean: Mean = None,
+    std: Std = None,
+    bgr: Bgr = False,
     frames: Annotated[
         Path | None, typer.Option(help="A folder of pictures to compare answers on (default: validation frames).")
     ] = None,
@@ -70,7 +86,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Export a run's best network to one ONNX file that needs nothing else, checked on real frames."""
-    from export import ExportOptions, export_run
+    from export import ExportOptions, Feed, export_run
     from seg.errors import SegError
     from seg.files import claim
 
@@ -86,6 +102,7 @@ def export(
         name,
         ExportOptions.licence if licence is None else licence,
         not no_novelty,
+        Feed(_colours("--mean", mean, 0.0), _colours("--std", std, 1.0), bgr),
     )
     pictures = _folder_frames(frames) if frames is not None else _validation_frames(run, cache)
     if int8:
@@ -109,6 +126,20 @@ def _check(output: Path, profile: str | None, weights: str) -> None:
         )
     if weights not in ("float32", "float16"):
         raise SegError(f"--weights: expected float32 or float16, got {weights!r}")
+
+
+def _colours(option: str, text: str | None, default: float) -> tuple[float, float, float]:
+    """Three numbers between commas, for red, green and blue."""
+    from seg.errors import SegError
+
+    try:
+        red, green, blue = map(float, text.split(",")) if text is not None else (default,) * 3
+    except ValueError:
+        red = green = blue = math.nan
+    if not all(map(math.isfinite, (red, green, blue))) or (option == "--std" and min(red, green, blue) <= 0):
+        least = " above 0" if option == "--std" else ""
+        raise SegError(f"{option}: expected three numbers{least}, such as 0.5,0.5,0.5, got {text!r}")
+    return red, green, blue
 
 
 def _export_int8(

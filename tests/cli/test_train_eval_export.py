@@ -125,6 +125,12 @@ def test_bad_files(run, tmp_path):
         (("export", tmp_path / "none", *out), "no such run or checkpoint"),
         (("export", run, "-o", tmp_path / "list.yaml"), "exists already; give --overwrite"),
         (("export", run, "-o", tmp_path / "new"), "--output: expected a name that ends with .onnx"),
+        (("export", run, *out, "--bgr"), "profile 'frame' takes bytes, RGB"),
+        (
+            ("export", run, *out, "--mean", "0.5"),
+            "--mean: expected three numbers, such as 0.5,0.5,0.5, got '0.5'",
+        ),
+        (("export", run, *out, "--std", "1,0,1"), "--std: expected three numbers above 0, such as"),
         (("export", run, *out, "--profile", "fram"), "--profile: expected frame, logits or argmax, got 'fram'"),
         (("export", run, *out, "--size", "0x7"), "--size: expected HEIGHTxWIDTH"),
         (("export", run, *out, "--frames", tmp_path), "no PNG or JPEG files there"),

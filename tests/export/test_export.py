@@ -10,16 +10,18 @@ import runs
 import torch
 from torch import nn
 
-from export import ExportOptions, export_run
+from export import ExportOptions, Feed, export_run
 from export import onnx_file as exporting
 from export.parity import check_parity
 from export.profiles import FrameGraph
+from infer import Segmenter
 from seg.classes import load_ontology
 from seg.config import RunConfig
 from seg.errors import SegError
 from seg.files import sha256
 from seg.model import build_network
 from seg.model.checkpoint import CheckpointMeta, load_meta, load_network, save_checkpoint
+from seg.onnx_file import GRAPH_KEY, read_metadata
 from seg.spec import ModelSpec
 
 HEIGHT, WIDTH = 60, 92
@@ -85,6 +87,25 @@ def test_batch_norms_are_folded_into_the_convolutions(exported, dynamic):
     assert "BatchNormalization" not in operators
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_bytes_only_enter_a_cast_and_leave_one(exported, dynamic):
+    """TensorRT takes uint8 nowhere else, and ONNX Runtime's CUDA provider sorts no bytes into pixels."""
+    graph = onnx.load(exported(dynamic=dynamic)[0]).graph
+    readers = {node.op_type for node in graph.node if graph.input[0].name in node.input}
+    assert readers - {"Shape"} == {"Cast"}  # a shape is no data
+    made = {name: node for node in graph.node for name in node.output}
+    assert {made[name].op_type for name in ("classes", "confidence")} == {"Cast"}
+    typed = onnx.shape_inference.infer_shapes(onnx.load(exported(dynamic=dynamic)[0])).graph
+    inside = [value.name for value in typed.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8]
+    assert inside == []
+
+
+def test_it_is_sealed(exported):
+    file, spec, _ = exported()
+    assert GRAPH_KEY in read_metadata(file)
+    assert ModelSpec.from_metadata(read_metadata(file), str(file)) == spec
+
+
 def test_it_tells_nothing_of_the_machine_that_made_it(exported):
     content = exported()[0].read_bytes()
     for path in (runs.ROOT, Path.home(), Path(onnx.__file__).parents[1]):
@@ -134,6 +155,49 @@ def test_each_profile_is_what_it_declares(run, frames, exported, profile):
         shown = answers[0] if profile == "frame" else answers[0][..., 0]
         assert (shown != classes).mean() < 0.001
         assert len(np.unique(shown)) > 1
+
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def as_autoware_feeds_it(rgb_HWC):
+    """What VisionPilot's common backend does: BGR, 1/255, ImageNet's mean and deviation, planes."""
+    bgr_HWC = rgb_HWC[..., ::-1].astype(np.float32) / 255
+    return (bgr_HWC - IMAGENET[0][::-1]) / IMAGENET[1][::-1]
+
+
+def as_isaac_feeds_it(rgb_HWC):
+    """What the DNN image encoder of Isaac ROS does with its defaults of 0.5 and 0.5."""
+    return (rgb_HWC.astype(np.float32) / 255 - 0.5) / 0.5
+
+
+@pytest.mark.parametrize(
+    ("profile", "feed", "prepare"),
+    [
+        ("logits", Feed(*IMAGENET, bgr=True), as_autoware_feeds_it),
+        ("argmax", Feed((0.5,) * 3, (0.5,) * 3), as_isaac_feeds_it),
+    ],
+)
+def test_floats_are_taken_as_the_vehicles_stack_prepares_them(run, frames, tmp_path, profile, feed, prepare):
+    file = tmp_path / "model.onnx"
+    spec, _ = export_run(run, file, frames, ExportOptions(profile=profile, feed=feed))
+    frame = np.ascontiguousarray(frames[0][:HEIGHT, :WIDTH])
+    image_13HW = np.ascontiguousarray(prepare(frame).transpose(2, 0, 1)[None], dtype=np.float32)
+    (answer,) = session(file).run(None, {"image": image_13HW})
+    expected = logits(run, frame)
+    if profile == "logits":
+        np.testing.assert_allclose(answer, expected, atol=1e-3)
+    else:
+        assert (answer[..., 0] != expected.argmax(1).numpy()).mean() < 0.001
+    assert (spec.color_order, spec.mean, spec.std) == ("BGR" if feed.bgr else "RGB", feed.mean, feed.std)
+    plain = tmp_path / "plain.onnx"
+    export_run(run, plain, frames, ExportOptions(profile=profile))
+    np.testing.assert_array_equal(Segmenter(file)(frames[0]).classes, Segmenter(plain)(frames[0]).classes)
+
+
+def test_bytes_are_fed_as_they_are(run, frames, tmp_path):
+    with pytest.raises(SegError, match="profile 'frame' takes bytes, RGB"):
+        export_run(run, tmp_path / "model.onnx", frames, ExportOptions(feed=Feed(bgr=True)))
 
 
 def test_confidence_is_the_softmaxs_maximum(run, frames, exported):

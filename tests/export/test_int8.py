@@ -8,12 +8,12 @@ from export import ExportOptions, Judgement, export_int8, export_run, int8
 from export.int8 import Limits, quantize
 from infer import Segmenter
 from infer.labelled import segmented
-from infer.onnx_file import read_metadata
 from infer.session import Session
 from seg.data.open import open_data
 from seg.errors import SegError
 from seg.metrics import Report, UnitReport
 from seg.model.checkpoint import find_checkpoint, load_meta
+from seg.onnx_file import read_metadata
 from seg.spec import ModelSpec
 
 ANYTHING = Limits(mean=1.0, unit=1.0)

@@ -3,8 +3,8 @@
 import pytest
 from media import write_video
 
-from infer.onnx_file import read_metadata
 from seg.errors import SegError
+from seg.onnx_file import read_metadata
 
 
 @pytest.mark.parametrize("scheme", ["", "file:", "file://", "FILE://localhost"])

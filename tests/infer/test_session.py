@@ -7,9 +7,9 @@ import pytest
 from onnx_models import make_spec, save_bands
 
 import infer.session
-from infer.onnx_file import read_metadata
 from infer.session import Session
 from seg.errors import SegError
+from seg.onnx_file import read_metadata
 from seg.runtime import cores, installed
 from seg.runtime.openvino_runtime import the_core
 from seg.spec import METADATA_KEY, SAFE_BITS, WEIGHT_BITS

@@ -11,7 +11,6 @@ from onnx_models import save_bands
 
 from infer import Segmenter
 from infer.labelled import segmented
-from infer.onnx_file import read_metadata
 from seg import shipped
 from seg.classes import load_ontology
 from seg.config import PublishedData
@@ -19,6 +18,7 @@ from seg.data.open import open_data
 from seg.errors import SegError
 from seg.files import sha256
 from seg.metrics import PROTOCOL
+from seg.onnx_file import read_metadata
 from seg.shipped import resolve_model, shipped_names
 from seg.spec import ModelSpec
 from train.evaluate import evaluate

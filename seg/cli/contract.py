@@ -1,0 +1,20 @@
+"""`seg contract`: what a file says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def contract(
+    model: Annotated[Path, typer.Argument(help="A file made by `seg export`, or a shipped network's name.")],
+) -> None:
+    """Print a file's deploy contract as JSON, after a check that its network is the one that was exported."""
+    from seg.onnx_file import read_metadata
+    from seg.shipped import resolve_model
+    from seg.spec import ModelSpec
+
+    file = resolve_model(model)
+    typer.echo(ModelSpec.from_metadata(read_metadata(file), str(file)).model_dump_json(indent=1))
