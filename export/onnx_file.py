@@ -32,6 +32,8 @@ from seg.spec import MetricRecord, ModelSpec, Profile, SizePolicy, TrainingRecor
 
 OPSET = 20
 
+UNKNOWN_LICENCE = "not stated; the licences of the training data apply"
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -48,7 +50,7 @@ class ExportOptions:
     dynamic: bool = False
     weights: Storage = "float32"
     name: str | None = None
-    licence: str = "not stated; the licences of the training data apply"
+    licence: str | None = None
     novelty: bool = True
     feed: Feed = PLAIN
 
@@ -191,7 +193,10 @@ def _spec(
         inputs=(tensors.input,),
         outputs=tensors.outputs,
         network={**_network(meta), "weights": options.weights},
-        model=meta.config.model.model_dump(mode="json") if isinstance(meta, CheckpointMeta) else None,
+        # the weights are in this file: where the encoder's first ones lay is nobody's business
+        model={**meta.config.model.model_dump(mode="json"), "encoder_weights": None}
+        if isinstance(meta, CheckpointMeta)
+        else None,
         training=TrainingRecord(
             run=meta.run,
             origins=meta.origins,
@@ -204,7 +209,7 @@ def _spec(
         ),
         metrics=_metrics(meta, size),
         versions={**meta.versions, "onnx": version("onnx"), "onnxscript": version("onnxscript"), "opset": str(OPSET)},
-        licence=options.licence,
+        licence=options.licence or (meta.licence if isinstance(meta, CheckpointMeta) else None) or UNKNOWN_LICENCE,
     )
 
 

@@ -22,7 +22,7 @@ INDEX = "golden.json"
 
 ALLOWED = {
     "classes": "0.1 % of the pixels may be of another class: ties, which another runtime's sums decide otherwise",
-    "confidence": "by 2 of 255",
+    "confidence": "by 2 of 255; where another library resized the frame by more, in 1 % of the pixels",
     "logits": "by 0.001 of the largest magnitude",
     "novelty": "by 0.001",
     "code": "by 0.001 of the largest magnitude",
@@ -56,7 +56,7 @@ def write_golden(
     Raises:
         SegError: if the folder is in use, or the source has no frame.
     """
-    claim_folder(folder, _is_ours, "seg golden", overwrite=overwrite)
+    claim_folder(folder, _made(folder).__contains__, "seg golden", overwrite=overwrite)
     with atomic_folder(followed(folder)) as temporary:
         names: list[str] = []
         for frame in islice(source, count):
@@ -71,6 +71,7 @@ def write_golden(
             "sha256": sha256(model),
             "computed_by": segmenter.choice,
             "frames": names,
+            "arrays": ["frame", "input", *_outputs(segmenter), "map"],
             "allowed": {name: ALLOWED[name] for name in ("input", *_outputs(segmenter), "map") if name in ALLOWED},
         }
         (temporary / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
@@ -86,5 +87,12 @@ def _outputs(segmenter: Segmenter) -> list[str]:
     return [tensor.name for tensor in segmenter.spec.outputs]
 
 
-def _is_ours(path: Path) -> bool:
-    return path.suffix == ".npy" or path.name == INDEX or (path.is_dir() and path.name.isdigit())
+def _made(folder: Path) -> set[Path]:
+    """What `seg golden` wrote there, by the index that it left; nothing without one."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        frames = [folder / str(name) for name in index["frames"]]
+        arrays = [frame / f"{name}.npy" for frame in frames for name in index["arrays"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {folder / INDEX, *frames, *arrays}

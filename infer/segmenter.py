@@ -137,7 +137,7 @@ class Segmenter:
         return self._session.run(tensor)
 
     def prepare(self, rgb_HWC: Picture) -> npt.NDArray[Any]:
-        """The frame at the network's size, in the contract's layout. Normalisation is in the graph."""
+        """The frame at the network's size, as the contract wants it fed. What the network itself normalises is in the graph."""
         size = self.spec.size
         if size.kind == "fixed":
             rgb_HWC = fit_frame(rgb_HWC, (size.height, size.width))

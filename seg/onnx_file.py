@@ -1,8 +1,8 @@
 """What an ONNX file says about itself, read without a runtime: the file is checked before anything is loaded.
 
 An ONNX file is one protobuf message (ModelProto of onnx.proto3): fields, each a key (number << 3 | wire type) and a
-value. Only the top level is walked; of the graph, which holds the weights, the bytes are hashed. One bit of a weight
-that flips on the way to a vehicle can turn half of a frame into another class, and no runtime would notice.
+value. Only the top level is walked; the bytes of the graph, which holds the weights, and of the contract are hashed. One bit
+of a weight that flips on the way to a vehicle can turn half of a frame into another class, and no runtime would notice.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import BinaryIO
 
 from seg.errors import SegError
 from seg.sources.base import without_secrets
+from seg.spec import METADATA_KEY
 
-GRAPH_KEY = "segmentation_autoencoder.graph_sha256"
-"""The key of the metadata that holds the hex SHA-256 of the graph's bytes as they stand in the file (GraphProto)."""
+SEAL_KEY = "segmentation_autoencoder.sha256"
+"""The key of the metadata that holds the seal: the hex SHA-256 of the graph's bytes as they stand in the file (GraphProto),
+followed by the contract's (the text under METADATA_KEY, UTF-8)."""
 
 _METADATA_PROPS, _IR_VERSION, _GRAPH = 14, 1, 7
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -29,30 +31,31 @@ class _DamagedError(Exception):
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The entries of `metadata_props`, of a file whose graph is the one that was sealed, if it was (`seal`).
+    """The entries of `metadata_props`, of a file whose graph and contract are those that were sealed, if they were (`seal`).
 
     Raises:
         SegError: where the file is missing, unreadable, truncated or no ONNX file, or its graph has changed since.
     """
     metadata, digest = _walk(path)
-    if metadata.get(GRAPH_KEY, digest) != digest:
+    if metadata.get(SEAL_KEY, digest) != digest:
         raise SegError(
-            f"{without_secrets(str(path))}: its network is not the one that `seg export` wrote: the file is damaged, or another "
-            f"tool changed it. Copy or export it again; or, if the change is wanted, take {GRAPH_KEY!r} out of its metadata"
+            f"{without_secrets(str(path))}: its network or contract is not the one that `seg export` wrote: the file is damaged, "
+            f"or another tool changed it. Copy or export it again; or, if the change is wanted, take {SEAL_KEY!r} out of its "
+            "metadata"
         )
     return metadata
 
 
 def seal(path: Path) -> None:
-    """Write the graph's hash into the file's metadata, as its last step: whoever changes the graph later is found out."""
+    """Write the seal into a file's metadata, as its last step: whoever changes graph or contract later is found out."""
     _, digest = _walk(path)
-    entry = b"".join(_bytes(number, text.encode()) for number, text in ((1, GRAPH_KEY), (2, digest)))
+    entry = b"".join(_bytes(number, text.encode()) for number, text in ((1, SEAL_KEY), (2, digest)))
     with path.open("ab") as file:  # fields may come in any order: one more entry needs no other byte changed
         file.write(_bytes(_METADATA_PROPS, entry))
 
 
 def _walk(path: Path) -> tuple[dict[str, str], str]:
-    """The metadata, and the hex SHA-256 of the graph."""
+    """The metadata, and the hex SHA-256 of graph and contract."""
     shown = without_secrets(str(path))  # whoever forgets the model names a camera here
     if path.is_dir():
         raise SegError(f"{shown}: is a folder, expected an ONNX file")
@@ -82,6 +85,7 @@ def _walk(path: Path) -> tuple[dict[str, str], str]:
         raise SegError(f"{shown}: {known}") from None
     if not {_IR_VERSION, _GRAPH} <= seen:
         raise SegError(f"{shown}: {'truncated: has no graph' if _IR_VERSION in seen else 'not an ONNX file'}")
+    graph.update(metadata.get(METADATA_KEY, "").encode())
     return metadata, graph.hexdigest()
 
 

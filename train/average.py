@@ -59,7 +59,7 @@ def average(
     if len(runs) < 2:
         raise SegError(f"a mean needs two runs or more, got {len(runs)}")
     place = RunDirectory(root)
-    place.claim(overwrite=overwrite)
+    place.claim("a mean", overwrite=overwrite)
     where = choose_device(device)
     loaded = [load_network(run) for run in runs]
     first, meta = loaded[0]

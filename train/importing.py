@@ -11,11 +11,10 @@ from seg.errors import SegError
 from seg.geometry import fit_frame
 from seg.model.checkpoint import CheckpointMeta, save_checkpoint
 from seg.model.network import build_network
-from seg.model.unfold import start_from_file
-from seg.onnx_file import read_metadata
+from seg.model.unfold import spec_of, start_from_file
 from seg.spec import ModelSpec
 from seg.strict import parse
-from train.run import RunDirectory, config_hash, versions
+from train.run import RunDirectory
 from train.setup import MEASURED
 
 
@@ -36,8 +35,8 @@ def import_file(file: Path, root: Path, *, frames: Path | None = None, overwrite
             folder that is in use.
     """
     place = RunDirectory(root)
-    place.claim(overwrite=overwrite)
-    spec = ModelSpec.from_metadata(read_metadata(file), str(file))
+    place.claim("an imported network", overwrite=overwrite)
+    spec = spec_of(file)
     if spec.model is None:
         what = "restores frames" if spec.profile == "restore" else "does not say how its network is built"
         raise SegError(f"{file}: {what}; expected a file of a run of `seg train`, exported since contracts say it")
@@ -57,10 +56,11 @@ def import_file(file: Path, root: Path, *, frames: Path | None = None, overwrite
         size=size,
         data=training.data,
         data_hash=training.data_hash,
-        config_hash=config_hash(config),
-        versions=versions(),
+        config_hash=training.config_hash,
+        versions=spec.versions,
         ontology=ontology,
         config=config,
+        licence=spec.licence,
     )
     root.mkdir(parents=True, exist_ok=True)
     save_checkpoint(place.best, meta, {"weights": dict(network.state_dict())})

@@ -60,14 +60,16 @@ class RunDirectory:
         else:
             self.label_pixels.unlink(missing_ok=True)  # perhaps of other data
 
-    def claim(self, *, overwrite: bool) -> None:
-        """Check that a network that was not trained here may be written as this folder's only checkpoint.
+    def claim(self, what: str, *, overwrite: bool) -> None:
+        """Check that a network that was not trained here, `what`, may be written as this folder's only checkpoint.
 
         Raises:
             SegError: if a run or something else is there, or such a network and `overwrite` is false.
         """
+        if self.root.exists() and not self.root.is_dir():
+            raise SegError(f"{self.root}: is a file, expected a folder's name")
         if self.metrics_file.exists() or (self.root.exists() and not self.best.exists() and any(self.root.iterdir())):
-            raise SegError(f"{self.root}: holds something else; choose another --out")
+            raise SegError(f"{self.root}: holds something else than {what}; choose another --out")
         if self.best.exists() and not overwrite:
             raise SegError(f"{self.root}: exists; give --overwrite to replace it, or choose another --out")
 

@@ -14,7 +14,9 @@ def average(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The mean's folder, which serves as a run directory.")],
     device: Annotated[str, typer.Option(help="What runs the validation: auto, cpu or cuda.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a mean that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a mean or an imported network that is there.")
+    ] = False,
 ) -> None:
     """Average the weights of trainings that went on from the same network (seeds, say), and measure the mean."""
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ def contract(
     """Print a file's deploy contract as JSON, after a check that its network is the one that was exported."""
     from seg.onnx_file import read_metadata
     from seg.shipped import resolve_model
-    from seg.spec import ModelSpec
+    from seg.spec import METADATA_KEY, ModelSpec
 
     file = resolve_model(model)
-    typer.echo(ModelSpec.from_metadata(read_metadata(file), str(file)).model_dump_json(indent=1))
+    metadata = read_metadata(file)
+    ModelSpec.from_metadata(metadata, str(file))  # refuses what is none
+    typer.echo(json.dumps(json.loads(metadata[METADATA_KEY]), indent=1))

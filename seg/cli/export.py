@@ -100,7 +100,7 @@ def export(
         dynamic,
         cast("Storage", weights),
         name,
-        ExportOptions.licence if licence is None else licence,
+        licence,
         not no_novelty,
         Feed(_colours("--mean", mean, 0.0), _colours("--std", std, 1.0), bgr),
     )

@@ -9,6 +9,7 @@ import typer
 
 from seg.cli.infer import protect_inputs
 from seg.cli.running import warnings_as_lines
+from seg.errors import SegError
 
 
 def golden(
@@ -30,4 +31,7 @@ def golden(
     with open_source(source) as opened:
         protect_inputs(opened, file, [out])
         made = write_golden(segmenter, file, opened, out, frames, overwrite=overwrite)
+        problem = opened.problem
     typer.echo(f"{out}: {len(made)} frames; golden.json says how far a program may be off")
+    if problem is not None:
+        raise SegError(f"{problem}; {out} holds the {len(made)} frames that could be read")

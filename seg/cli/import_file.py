@@ -15,7 +15,9 @@ def import_file(
         Path | None,
         typer.Option(help="A folder of pictures to measure its norms on (default: the training frames it names)."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an imported network that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an imported network, or a mean, that is there.")
+    ] = False,
 ) -> None:
     """Make a run of an exported file again: to export it in another way, make it integers, calibrate or average it."""
     from seg.cli.training import share_cores

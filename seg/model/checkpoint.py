@@ -60,13 +60,14 @@ class CheckpointMeta(Meta):
     """Of a segmentation network: its classes, and the `report` of the last validation; `size` is what is deployed.
 
     `labels` says how the raw labels of each source were read, those of training first; null in checkpoints from before it
-    was recorded.
+    was recorded. `licence` is that of the file that it was imported from, if it was.
     """
 
     ontology: Ontology
     config: RunConfig
     labels: tuple[LabelTable, ...] | None = None
     report: Report | None = None
+    licence: str | None = None
 
 
 class PretrainMeta(Meta):

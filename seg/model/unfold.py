@@ -25,6 +25,7 @@ from seg.errors import SegError
 from seg.model.checkpoint import load_weights
 from seg.model.network import SegmentationAutoencoder
 from seg.model.scale import convolutions_with_norms, rescale
+from seg.onnx_file import read_metadata
 from seg.spec import ModelSpec
 
 TRAINED = 0.2
@@ -53,8 +54,8 @@ def start_from_file(
     Raises:
         SegError: if the file is no such file, or of another network.
     """
+    spec = spec_of(file)
     model = _load(file)
-    spec = _spec(model, file)
     if spec.profile == "restore" or spec.network.get("weights") == "int8":
         kind = "restores frames and knows no classes" if spec.profile == "restore" else "is in integers"
         raise SegError(f"{file}: {kind}; start from the run that it was exported from")
@@ -103,19 +104,13 @@ def _unfold(
 
 
 def spec_of(file: Path) -> ModelSpec:
-    """The contract of an exported file; SegError if it is none."""
-    return _spec(_load(file), file)
-
-
-def _spec(model: onnx.ModelProto, file: Path) -> ModelSpec:
-    return ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(file))
+    """The contract of an exported file; SegError if it is none, or has changed since."""
+    return ModelSpec.from_metadata(read_metadata(file), str(file))
 
 
 def _load(file: Path) -> onnx.ModelProto:
     try:
         return onnx.load(str(file))
-    except OSError as error:
-        raise SegError(f"{file}: cannot be read ({error.strerror})") from None
     except DecodeError:
         raise SegError(f"{file}: no whole ONNX file") from None
 

@@ -2,12 +2,13 @@
 
 import json
 
+import onnx
 import runs
 from media import picture, write_video
 from onnx_models import make_spec, save_bands
 from PIL import Image
 
-from seg.spec import ModelSpec
+from seg.spec import METADATA_KEY, ModelSpec
 
 
 def test_the_contract_is_printed_as_json(tmp_path):
@@ -16,6 +17,25 @@ def test_the_contract_is_printed_as_json(tmp_path):
     assert ended.code == 0, ended.stderr
     assert ModelSpec.model_validate_json(ended.stdout) == make_spec()
     assert json.loads(ended.stdout)["size"]["map"] == "nearest, (2 * i + 1) * n // (2 * m)"
+
+
+def test_what_it_does_not_know_is_printed_too(tmp_path):
+    model = onnx.load(save_bands(tmp_path / "m.onnx"))
+    contract = {**json.loads(make_spec().model_dump_json()), "later": [1]}
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(contract)})
+    onnx.save(model, tmp_path / "newer.onnx")
+    assert json.loads(runs.seg(tmp_path, "contract", tmp_path / "newer.onnx").stdout) == contract
+
+
+def test_golden_tells_of_frames_that_cannot_be_read(tmp_path):
+    model, frames = save_bands(tmp_path / "m.onnx"), tmp_path / "frames"
+    frames.mkdir()
+    Image.fromarray(picture(0, 30, 50)).save(frames / "0.png")
+    (frames / "1.png").write_bytes(b"no")
+    ended = runs.seg(tmp_path, "golden", model, frames, "-o", tmp_path / "golden")
+    assert ended.code == 2
+    assert "1 of 2 images could not be read" in ended.stderr
+    assert "golden holds the 1 frames that could be read" in ended.stderr
 
 
 def test_a_shipped_networks_contract_says_how_it_is_built(tmp_path):

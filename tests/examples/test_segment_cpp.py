@@ -55,16 +55,52 @@ def run(program, golden):
     return subprocess.run([program, resolve_model("drive"), golden], capture_output=True, text=True, check=False)
 
 
-def test_it_matches_to_the_pixel(program, golden):
+def test_it_matches_step_by_step(program, golden):
     ended = run(program, golden)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "pixels of another class: 0 % of the network's map, 0 % of the frame's" in ended.stdout
+    assert [line.partition(" differ in ")[2].split(",")[0] for line in ended.stdout.splitlines()] == [
+        "input",
+        "classes",
+        "confidence",
+        "map",
+    ]
+
+
+def test_of_a_frame_of_the_networks_size_nothing_differs(program, tmp_path):
+    model = resolve_model("drive")
+    frame = Frame(SyntheticScenes((360, 480), seed=0).frame(0)[0], 0, 0, "scene")
+    (folder,) = write_golden(Segmenter(model, threads=1), model, [frame], tmp_path / "same", 1)
+    ended = run(program, folder)
+    assert ended.returncode == 0
+    assert ended.stdout.count("0 % differ in") == 4
 
 
 def test_swapped_colours_are_found(program, golden):
-    frame = np.load(golden / "input.npy")
-    np.save(golden / "input.npy", np.ascontiguousarray(frame[..., ::-1]))
+    frame_HWC = np.load(golden / "frame.npy")
+    np.save(golden / "frame.npy", np.ascontiguousarray(frame_HWC[..., ::-1]))  # as a program that forgets to convert
+    ended = run(program, golden)
+    assert ended.returncode == 1
+    assert "0 % differ in input" not in ended.stdout.replace("100 %", "")
+
+
+def test_another_way_back_is_found(program, golden):
+    map_HW = np.load(golden / "map.npy")
+    np.save(golden / "map.npy", np.roll(map_HW, 1, axis=0))  # a row further down, as rounding otherwise would
     assert run(program, golden).returncode == 1
+
+
+def test_answers_of_another_size_are_no_match(program, golden):
+    np.save(golden / "classes.npy", np.load(golden / "classes.npy")[:, :1])
+    ended = run(program, golden)
+    assert ended.returncode == 2
+    assert "reference answers of another size" in ended.stderr
+
+
+def test_arrays_in_columns_are_not_read_as_rows(program, golden):
+    np.save(golden / "map.npy", np.asfortranarray(np.load(golden / "map.npy")))
+    ended = run(program, golden)
+    assert ended.returncode == 2
+    assert "map.npy: expected bytes in C order" in ended.stderr
 
 
 def test_what_is_no_array_is_said(program, golden):

@@ -21,7 +21,7 @@ from seg.errors import SegError
 from seg.files import sha256
 from seg.model import build_network
 from seg.model.checkpoint import CheckpointMeta, load_meta, load_network, save_checkpoint
-from seg.onnx_file import GRAPH_KEY, read_metadata
+from seg.onnx_file import SEAL_KEY, read_metadata
 from seg.spec import ModelSpec
 
 HEIGHT, WIDTH = 60, 92
@@ -102,8 +102,18 @@ def test_bytes_only_enter_a_cast_and_leave_one(exported, dynamic):
 
 def test_it_is_sealed(exported):
     file, spec, _ = exported()
-    assert GRAPH_KEY in read_metadata(file)
+    assert SEAL_KEY in read_metadata(file)
     assert ModelSpec.from_metadata(read_metadata(file), str(file)) == spec
+
+
+def test_it_does_not_say_where_the_encoders_first_weights_lay(run, frames, tmp_path):
+    network, meta = load_network(run)
+    model = meta.config.model.model_copy(update={"encoder_weights": str(tmp_path / "mine.safetensors")})
+    config = meta.config.model_copy(update={"model": model})
+    spec, _ = export_run(run, tmp_path / "before.onnx", frames)
+    meta = meta.model_copy(update={"config": config})
+    save_checkpoint(tmp_path / "moved", meta, {"weights": dict(network.state_dict())})
+    assert exporting._spec(tmp_path / "moved", meta, "frame", ExportOptions(), meta.size, None).model == spec.model
 
 
 def test_it_tells_nothing_of_the_machine_that_made_it(exported):

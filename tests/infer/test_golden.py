@@ -62,9 +62,18 @@ def test_a_folder_of_somebody_else_stays(tmp_path):
         write_golden(segmenter, model, FRAMES, tmp_path / "golden", 1)
     write_golden(segmenter, model, FRAMES, tmp_path / "golden", 1, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "golden").iterdir()) == ["000", "golden.json"]
-    (tmp_path / "golden" / "notes.txt").write_text("mine")
-    with pytest.raises(SegError, match="which `seg golden` did not write"):
+    np.save(tmp_path / "golden" / "000" / "mine.npy", np.zeros(3))
+    with pytest.raises(SegError, match=r"holds '000/mine\.npy', which `seg golden` did not write"):
         write_golden(segmenter, model, FRAMES, tmp_path / "golden", 1, overwrite=True)
+
+
+def test_arrays_in_numbered_folders_are_not_taken_for_its_own(tmp_path):
+    model = save_bands(tmp_path / "m.onnx")
+    (tmp_path / "set" / "2024").mkdir(parents=True)
+    np.save(tmp_path / "set" / "2024" / "frame.npy", np.zeros(3))
+    with pytest.raises(SegError, match="holds '2024', which `seg golden` did not write"):
+        write_golden(Segmenter(model), model, FRAMES, tmp_path / "set", 1, overwrite=True)
+    assert (tmp_path / "set" / "2024" / "frame.npy").exists()
 
 
 def test_a_source_without_frames_leaves_nothing(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx_models import save_bands
 
 from seg.errors import SegError
-from seg.onnx_file import GRAPH_KEY, read_metadata, seal
+from seg.onnx_file import SEAL_KEY, read_metadata, seal
 from seg.spec import METADATA_KEY
 
 
@@ -22,11 +22,11 @@ def test_a_seal_is_one_entry_more(sealed, tmp_path):
     plain = save_bands(tmp_path / "m.onnx")
     assert sealed.read_bytes().startswith(plain.read_bytes())
     metadata = read_metadata(sealed)
-    assert len(metadata.pop(GRAPH_KEY)) == 64
+    assert len(metadata.pop(SEAL_KEY)) == 64
     assert metadata == read_metadata(plain)
     model = onnx.load(sealed)
     onnx.checker.check_model(model)
-    assert {entry.key for entry in model.metadata_props} == {METADATA_KEY, GRAPH_KEY}
+    assert {entry.key for entry in model.metadata_props} == {METADATA_KEY, SEAL_KEY}
 
 
 def test_it_outlives_tools_that_leave_the_graph_alone(sealed, tmp_path):
@@ -36,15 +36,24 @@ def test_it_outlives_tools_that_leave_the_graph_alone(sealed, tmp_path):
     assert read_metadata(tmp_path / "more.onnx")["mine"] == "1"
 
 
+def test_a_changed_contract_is_found(sealed, tmp_path):
+    content = sealed.read_bytes()
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(content.replace(b'"name":"pole"', b'"name":"sole"'))
+    assert changed.read_bytes() != content
+    with pytest.raises(SegError, match="network or contract is not the one"):
+        read_metadata(changed)
+
+
 def test_a_changed_weight_is_found(sealed, tmp_path):
     model = onnx.load(sealed)
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "scale")
     weight.raw_data = bytes([weight.raw_data[0] ^ 1, *weight.raw_data[1:]])
     changed = tmp_path / "changed.onnx"
     onnx.save(model, changed)
-    with pytest.raises(SegError, match=r"changed\.onnx: its network is not the one that `seg export` wrote"):
+    with pytest.raises(SegError, match=r"changed\.onnx: its network or contract is not the one"):
         read_metadata(changed)
-    del model.metadata_props[[entry.key for entry in model.metadata_props].index(GRAPH_KEY)]
+    del model.metadata_props[[entry.key for entry in model.metadata_props].index(SEAL_KEY)]
     onnx.save(model, changed)
     assert METADATA_KEY in read_metadata(changed)  # what the message says to do where the change is wanted
 

@@ -95,7 +95,7 @@ def test_it_replaces_a_mean_when_told_and_nothing_else(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
     for taken in ("trained", "mine"):
-        with pytest.raises(SegError, match=f"{taken}: holds something else; choose another --out"):
+        with pytest.raises(SegError, match=f"{taken}: holds something else than a mean"):
             average([run, run], tmp_path / taken, overwrite=True)
     average([run, run], tmp_path / "mean")
     with pytest.raises(SegError, match="mean: exists; give --overwrite"):

@@ -14,7 +14,8 @@ from infer import Segmenter
 from seg.data.synthetic import SyntheticScenes
 from seg.errors import SegError
 from seg.model.checkpoint import load_meta, load_network
-from seg.onnx_file import GRAPH_KEY, read_metadata
+from seg.onnx_file import SEAL_KEY, read_metadata
+from seg.shipped import resolve_model
 from seg.spec import METADATA_KEY, ModelSpec
 from train.importing import import_file
 from train.origins import origins_of
@@ -59,6 +60,7 @@ def test_it_says_what_the_weights_were_made_from(exported, imported):
         record.data_hash,
     )
     assert (meta.origins, meta.size, meta.report) == (record.origins, (96, 128), None)
+    assert (meta.config_hash, meta.versions, meta.licence) == (record.config_hash, spec.versions, spec.licence)
     assert meta.ontology == spec.as_ontology()
     assert meta.config.data.model_dump(mode="json") == record.validation
     assert [origin.run for origin in origins_of(imported)] == [origin.run for origin in origins_of(exported)]
@@ -88,7 +90,7 @@ def _imported(file, root):
 def rewritten(file, target, **changes):
     """The file with another contract, as one of before would have it."""
     model = onnx.load(file)
-    entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != GRAPH_KEY}
+    entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != SEAL_KEY}
     entries[METADATA_KEY] = json.dumps({**json.loads(entries[METADATA_KEY]), **changes})
     onnx.helper.set_model_props(model, entries)
     onnx.save(model, target)
@@ -107,6 +109,8 @@ def test_what_cannot_be_imported_says_so(exported, imported, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(SegError, match="exists; give --overwrite"):
         import_file(exported, imported)
+    with pytest.raises(SegError, match=r"tiny\.onnx: is a file, expected a folder's name"):
+        import_file(exported, exported)
     used = tmp_path / "used"
     used.mkdir()
     shutil.copy(exported, used / "mine.onnx")
@@ -125,6 +129,7 @@ def test_a_shipped_network_can_be_exported_in_another_profile(tmp_path):
     ended = runs.seg(tmp_path, *logits, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--bgr")
     assert ended.code == 0, ended.stderr
     spec = spec_of(tmp_path / "logits.onnx")
+    assert spec.licence == spec_of(resolve_model("drive")).licence
     assert (spec.color_order, spec.profile) == ("BGR", "logits")
     frame = SCENES[0]
     differing = np.mean(Segmenter("drive")(frame).classes != Segmenter(tmp_path / "logits.onnx")(frame).classes)

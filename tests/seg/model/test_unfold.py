@@ -137,12 +137,21 @@ def test_files_whose_weights_are_not_to_be_had(exported, tmp_path, change, said)
         started(tmp_path / "other.onnx")
 
 
+def test_a_damaged_file_is_no_start(exported, tmp_path):
+    model = onnx.load(exported)
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight"))
+    weight.raw_data = bytes([weight.raw_data[0] ^ 64, *weight.raw_data[1:]])
+    onnx.save(model, tmp_path / "damaged.onnx")
+    with pytest.raises(SegError, match=r"damaged\.onnx: its network or contract is not the one"):
+        started(tmp_path / "damaged.onnx")
+
+
 def test_files_that_are_none(exported, tmp_path):
-    with pytest.raises(SegError, match=r"absent\.onnx: cannot be read"):
+    with pytest.raises(SegError, match=r"absent\.onnx: no such file"):
         started(tmp_path / "absent.onnx")
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(exported.read_bytes()[:-1000])
-    with pytest.raises(SegError, match=r"cut\.onnx: no whole ONNX file"):
+    with pytest.raises(SegError, match=r"cut\.onnx: truncated or damaged"):
         started(cut)
     model = onnx.load(exported)
     del model.metadata_props[:]
