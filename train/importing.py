@@ -27,7 +27,8 @@ def import_file(file: Path, root: Path, *, frames: Path | None = None, overwrite
     Args:
         file: an ONNX file of `seg export`, in floats, that knows classes.
         root: a folder for the run.
-        frames: a folder of pictures to measure norms on; None for the training frames in the file's own record.
+        frames: a folder of pictures to measure norms on, which the run then names as its training frames (`seg calibrate` looks
+            at them); None for those in the file's own record.
         overwrite: replace an imported network that is there.
 
     Raises:
@@ -44,10 +45,12 @@ def import_file(file: Path, root: Path, *, frames: Path | None = None, overwrite
     model = parse(ModelConfig, {**spec.model, "encoder_weights": None}, f"{file}'s network")
     network = build_network(len(ontology), model)
     recorded = parse(DataConfig, training.validation, f"{file}'s data section")
+    if frames is not None:  # what `seg calibrate` will take for seen
+        recorded = recorded.model_copy(update={"train": (ImageFrames(kind="images", root=str(frames)),)})
     config = RunConfig.model_validate(
         {"ontology": spec.ontology, "model": model, "data": recorded, "augment": {"crop": size}, "val_size": size}
     )
-    data = _open(file, recorded, frames, spec)
+    data = _open(file, recorded, spec)
     start_from_file(network, ontology, file, (fit_frame(data.frame(index), size) for index in data.drawn(MEASURED)))
     meta = CheckpointMeta(
         run=training.run,
@@ -67,12 +70,12 @@ def import_file(file: Path, root: Path, *, frames: Path | None = None, overwrite
     return meta
 
 
-def _open(file: Path, recorded: DataConfig, frames: Path | None, spec: ModelSpec) -> LabelledData:
-    if frames is not None:
-        return open_data([ImageFrames(kind="images", root=str(frames))], spec.as_ontology())
+def _open(file: Path, recorded: DataConfig, spec: ModelSpec) -> LabelledData:
     try:
         return open_data(recorded.train, spec.as_ontology())
     except SegError as error:
+        if any(isinstance(source, ImageFrames) for source in recorded.train):
+            raise
         raise SegError(
             f"{error}. This is where {file} says its training frames are; name a folder of pictures with --frames"
         ) from None

@@ -17,6 +17,7 @@ from seg.model.checkpoint import load_meta, load_network
 from seg.onnx_file import SEAL_KEY, read_metadata
 from seg.shipped import resolve_model
 from seg.spec import METADATA_KEY, ModelSpec
+from train.calibrate import calibrate
 from train.importing import import_file
 from train.origins import origins_of
 
@@ -80,6 +81,21 @@ def test_norms_are_measured_on_the_frames_that_are_named(exported, tmp_path):
         for each in (network, other)
     ]
     assert not means[0].equal(means[1])
+
+
+def test_it_is_calibrated_for_another_camera_without_the_data_it_learned_from(exported, tmp_path):
+    for folder, first in (("seen", 0), ("held-out", 30)):
+        (tmp_path / folder).mkdir()
+        for index in range(20):
+            frame = SyntheticScenes(seed=9, size=(96, 128)).frame(first + index)[0]
+            Image.fromarray(frame).save(tmp_path / folder / f"{index}.png")
+    root = tmp_path / "mine"
+    import_file(exported, root, frames=tmp_path / "seen")
+    meta = calibrate(root, frames=tmp_path / "held-out", steps=2)
+    assert (meta.train_frames, meta.held_out_frames) == (20, 20)
+    spec, _ = export_run(root, tmp_path / "watched.onnx", SCENES)
+    assert "novelty" in {output.name for output in spec.outputs}
+    assert 0 <= Segmenter(tmp_path / "watched.onnx", threads=1)(SCENES[0]).novelty <= 1
 
 
 def _imported(file, root):
